@@ -1,0 +1,1 @@
+"""Regions and organs, and what a series' words say about them."""

@@ -1,0 +1,50 @@
+"""What every part of a card has in common: frozen, closed, strict about what it is told."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from iodeep.terms import Code
+
+
+class CardPart(BaseModel):
+    """A frozen part of a card; a field that the schema doesn't know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class CodedTerm(CardPart):
+    """A coded concept: value, scheme designator (SCT, DCM, LN, 99IODEEP ...), meaning (PS3.3 8.1)."""
+
+    value: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    scheme: Annotated[str, StringConstraints(min_length=1, max_length=16)]
+    meaning: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+    @property
+    def code(self) -> Code:
+        """The same concept for the rest of the house."""
+        return Code(self.value, self.scheme, self.meaning)
+
+
+class Range(CardPart):
+    """From ``min`` to ``max``, both included; an end that is left out is open."""
+
+    min: float | None = None
+    max: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` lies inside."""
+        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
+
+    def __str__(self) -> str:
+        if self.min is None:
+            return "any" if self.max is None else f"at most {self.max:g}"
+        return f"at least {self.min:g}" if self.max is None else f"{self.min:g} to {self.max:g}"

@@ -1,0 +1,78 @@
+"""Cards as documents: YAML that people write, JSON that objects carry, and the JSON Schema of both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from iodeep.card.model_card import ModelCard
+from iodeep.errors import CardError
+
+MAX_CARD_BYTES = 1 << 20
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card of a YAML (or JSON) file; an error names file, field, value, and what is allowed."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise CardError(f"the card {path} cannot be read: {error.strerror}") from error
+    if len(text) > MAX_CARD_BYTES:
+        raise CardError(f"the card {path} is too large", expected="at most 1 MiB", found=f"{len(text)} bytes")
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CardError(f"the card {path} is not YAML: {' '.join(str(error).split())}") from error
+    return card_of_document(document, str(path))
+
+
+def card_of_document(document: Any, origin: str) -> ModelCard:
+    """The card of a parsed document."""
+    if not isinstance(document, dict):
+        raise CardError(f"the card {origin} is not a mapping of fields", found=type(document).__name__)
+    try:
+        return ModelCard.model_validate(_textual(document))
+    except ValidationError as error:
+        raise CardError(
+            f"the card {origin} is not valid: {_sentences(error)}",
+            remedy="docs/card.md explains every field.",
+        ) from error
+
+
+def card_document(card: ModelCard) -> dict[str, Any]:
+    """The card as JSON values, with every field; :func:`card_of_document` gives it back."""
+    document: dict[str, Any] = card.model_dump(mode="json")
+    document["version"] = str(card.version)
+    return document
+
+
+def card_json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a card, as published in ``docs/card.schema.json``."""
+    schema: dict[str, Any] = ModelCard.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["$defs"]["Version"] = {
+        "type": "string",
+        "pattern": r"^\d{1,2}\.\d{1,2}\.\d{1,2}$",
+        "description": "Semantic version; each number below 100.",
+    }
+    return schema
+
+
+def _textual(document: dict[str, Any]) -> dict[str, Any]:
+    """YAML reads an unquoted 2026-01-31 as a date; JSON has only text: both are accepted."""
+    return dict(json.loads(json.dumps(document, default=str)))
+
+
+def _sentences(error: ValidationError) -> str:
+    return "; ".join(_sentence(dict(problem)) for problem in error.errors(include_url=False))
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    field = ".".join(str(step) for step in problem["loc"]) or "card"
+    found = problem["input"]
+    shown = f", found {found!r}" if isinstance(found, str | int | float | bool) else ""
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}{shown}"

@@ -1,0 +1,133 @@
+"""One root error: what went wrong, what was expected, what was found, and what to do about it.
+
+Every error that reaches a person derives from :class:`IODeepError`; anything else that surfaces is a defect.
+The exit codes are part of the command line's contract and are documented in ``docs/cli.md``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command of the command line ended."""
+
+    OK = 0
+    DEFECT = 1
+    USAGE = 2
+    REFUSED = 3
+    BAD_INPUT = 4
+    NOT_TRUSTED = 5
+    ARCHIVE = 6
+    INFERENCE = 7
+    SETTINGS = 8
+    LOCAL_STORAGE = 9
+    CANCELLED = 130
+
+
+class IODeepError(Exception):
+    """An error with a sentence on the problem and, where known, the expected, the found and the remedy."""
+
+    exit_code: ExitCode = ExitCode.DEFECT
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        expected: str | None = None,
+        found: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.expected = expected
+        self.found = found
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        parts = [self.problem]
+        if self.expected:
+            parts.append(f"expected {self.expected}")
+        if self.found:
+            parts.append(f"found {self.found}")
+        line = "; ".join(parts)
+        return f"{line}. {self.remedy}" if self.remedy else line
+
+    def as_dict(self) -> dict[str, str]:
+        """The fields that are set, for ``--json`` and the API."""
+        fields = {
+            "error": type(self).__name__,
+            "problem": self.problem,
+            "expected": self.expected,
+            "found": self.found,
+            "remedy": self.remedy,
+        }
+        return {name: value for name, value in fields.items() if value}
+
+
+class InputError(IODeepError):
+    """A file, folder or argument is not what the command needs."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class CardError(InputError):
+    """A model card names a field wrongly, misses one, or holds a value that is not allowed."""
+
+
+class GeometryError(InputError):
+    """A series cannot be turned into a volume without guessing."""
+
+
+class NetworkError(InputError):
+    """A network's structure is not one that may be loaded (operators, external paths, inputs, outputs, sizes)."""
+
+
+class Refusal(IODeepError):
+    """No model fits: an answer, not a failure."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class ObjectError(IODeepError):
+    """A model object is damaged, incomplete or not one of ours."""
+
+    exit_code = ExitCode.NOT_TRUSTED
+
+
+class IntegrityError(ObjectError):
+    """A digest, a signature or a self-test does not hold."""
+
+
+class ArchiveError(IODeepError):
+    """A PACS did not do what was asked."""
+
+    exit_code = ExitCode.ARCHIVE
+
+
+class ArchiveUnreachableError(ArchiveError):
+    """Nothing answers at the PACS's address, or the association was refused or lost."""
+
+
+class InferenceError(IODeepError):
+    """A network could not be run to its end, or gave something that cannot be used."""
+
+    exit_code = ExitCode.INFERENCE
+
+
+class SettingsError(IODeepError):
+    """``iodeep.toml`` or a PACS address is wrong."""
+
+    exit_code = ExitCode.SETTINGS
+
+
+class LocalStorageError(IODeepError):
+    """A file or folder of ours cannot be written: disk full, no permission."""
+
+    exit_code = ExitCode.LOCAL_STORAGE
+
+
+class CancelledError(IODeepError):
+    """A person or a time limit ended the work."""
+
+    exit_code = ExitCode.CANCELLED

@@ -1,0 +1,1 @@
+"""Networks are run here, in a process of their own."""

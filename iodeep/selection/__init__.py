@@ -1,0 +1,1 @@
+"""Series and archive in, a decision with reasons or a refusal out."""

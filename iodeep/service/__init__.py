@@ -1,0 +1,1 @@
+"""Use cases, composition root and command line: the only place where domain and bridge meet."""

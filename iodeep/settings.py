@@ -1,0 +1,164 @@
+"""What a site configures, as one immutable object that is passed in; reading files is the service's work.
+
+A PACS is named in ``iodeep.toml`` under ``[pacs.NAME]`` or given as a URL::
+
+    dicom://AET@host:port?calling=IODEEP&retrieve=get      DIMSE
+    dicom+tls://AET@host:port                              DIMSE over TLS
+    dicomweb+http://host:port/root                         DICOMweb (or dicomweb+https)
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from iodeep.errors import SettingsError
+
+MEBI = 1 << 20
+
+AETitle = Annotated[
+    str, StringConstraints(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$", strip_whitespace=True)
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Retrieve(StrEnum):
+    """How instances are brought from a PACS; ``auto`` probes what it negotiates."""
+
+    AUTO = "auto"
+    GET = "get"
+    MOVE = "move"
+    WEB = "web"
+
+
+class TlsSettings(_Frozen):
+    """Certificates for DIMSE or HTTPS (BCP 195, PS3.15 B.12): the site's CA, and our own where the PACS asks for it."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class PacsSettings(_Frozen):
+    """One archive: where it is, how we call ourselves there, and what it can take."""
+
+    name: str
+    host: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    aet: AETitle | None = None
+    calling_aet: AETitle = "IODEEP"
+    dicomweb: str | None = None
+    tls: TlsSettings | None = None
+    retrieve: Retrieve = Retrieve.AUTO
+    move_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port on which we receive C-MOVE sub-operations; 0 asks the system for one (the PACS has to know it)."""
+    move_bind: str = "127.0.0.1"
+    """Address on which we receive C-MOVE sub-operations; loopback unless the site says otherwise."""
+    max_part_size: Annotated[int, Field(ge=1024)] = 64 * MEBI
+    """Bytes of payload in one part of a model object."""
+    max_study_size: Annotated[int, Field(ge=1)] | None = None
+    """Bytes that the archive keeps of one study (1 GiB on dcmqrscp); None where it has no limit."""
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds without any sign of life from the peer before we give up."""
+
+    @model_validator(mode="after")
+    def _reachable_somehow(self) -> Self:
+        dimse = (self.host, self.port, self.aet)
+        if any(dimse) and not all(dimse):
+            raise ValueError("DIMSE needs host, port and aet together")
+        if not any(dimse) and not self.dicomweb:
+            raise ValueError("needs host, port and aet, or dicomweb")
+        return self
+
+    @property
+    def address(self) -> str:
+        """How the archive is named in messages."""
+        if self.host:
+            return f"{self.name} ({self.aet}@{self.host}:{self.port})"
+        return f"{self.name} ({self.dicomweb})"
+
+
+class RunSettings(_Frozen):
+    """Limits of the inference process."""
+
+    memory_mib: Annotated[int, Field(ge=256)] = 16 * 1024
+    seconds: Annotated[float, Field(gt=0)] = 1800.0
+    threads: Annotated[int, Field(ge=0)] = 0
+    """0: as many as the machine has cores."""
+
+
+class Settings(_Frozen):
+    """Everything that ``iodeep.toml`` may say."""
+
+    pacs: dict[str, PacsSettings] = Field(default_factory=dict)
+    default_pacs: str | None = None
+    run: RunSettings = RunSettings()
+    vocabulary: Path | None = None
+    """A hospital's own words for anatomy."""
+
+    def archive(self, wanted: str | None) -> PacsSettings:
+        """The archive called ``wanted``: a name of ``iodeep.toml``, a URL, or the default where None."""
+        name = wanted or self.default_pacs or (next(iter(self.pacs)) if len(self.pacs) == 1 else None)
+        if name is None:
+            raise SettingsError(
+                "no PACS was named",
+                found=f"{len(self.pacs)} in iodeep.toml and no default_pacs" if self.pacs else "no iodeep.toml",
+                remedy="Give --pacs NAME, or a URL such as dicom://AET@host:104.",
+            )
+        if "://" in name:
+            return pacs_of_url(name)
+        if name not in self.pacs:
+            raise SettingsError(
+                f"no PACS is called {name!r}",
+                expected=f"one of {', '.join(sorted(self.pacs)) or 'none (no [pacs.NAME] in iodeep.toml)'}, or a URL",
+                remedy="Add it to iodeep.toml, or give a URL such as dicom://AET@host:104.",
+            )
+        return self.pacs[name]
+
+
+def settings_of_document(document: dict[str, Any], origin: str) -> Settings:
+    """Settings of a parsed ``iodeep.toml``; an error names each field, its value and what is allowed."""
+    pacs = {name: {"name": name, **entry} for name, entry in document.get("pacs", {}).items()}
+    try:
+        return Settings.model_validate({**document, "pacs": pacs})
+    except ValidationError as error:
+        raise SettingsError(f"{origin} is wrong: {_sentences(error)}") from error
+
+
+def pacs_of_url(url: str) -> PacsSettings:
+    """An archive out of a URL; see the module's text for the forms."""
+    split = urlsplit(url)
+    try:
+        options: dict[str, Any] = dict(parse_qsl(split.query, strict_parsing=bool(split.query)))
+        if "calling" in options:
+            options["calling_aet"] = options.pop("calling")
+        if split.scheme in ("dicom", "dicom+tls"):
+            tls = TlsSettings() if split.scheme == "dicom+tls" else None
+            return PacsSettings.model_validate(
+                {"name": url, "host": split.hostname, "port": split.port, "aet": split.username, "tls": tls, **options}
+            )
+        if split.scheme in ("dicomweb+http", "dicomweb+https"):
+            root = f"{split.scheme.removeprefix('dicomweb+')}://{split.netloc}{split.path}"
+            return PacsSettings.model_validate({"name": url, "dicomweb": root, **options})
+    except (ValidationError, ValueError) as error:
+        reason = _sentences(error) if isinstance(error, ValidationError) else str(error)
+        raise SettingsError(f"the PACS address {url!r} is wrong: {reason}", remedy=_URL_FORMS) from error
+    raise SettingsError(f"the PACS address {url!r} has an unknown scheme {split.scheme!r}", remedy=_URL_FORMS)
+
+
+_URL_FORMS = "Write dicom://AET@host:port, dicom+tls://AET@host:port or dicomweb+http://host:port/root."
+
+
+def _sentences(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['msg']}"
+        + (f" (found {problem['input']!r})" if isinstance(problem["input"], str | int | float | bool) else "")
+        for problem in error.errors()
+    )

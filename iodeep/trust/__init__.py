@@ -1,0 +1,1 @@
+"""Digests, self-test, site policy: what must hold before a network is loaded."""

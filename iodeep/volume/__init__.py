@@ -1,0 +1,1 @@
+"""DICOM series <-> volume with geometry; doubt ends in a refusal."""
