@@ -83,7 +83,7 @@ class NetworkError(InputError):
     """A network's structure is not one that may be loaded (operators, external paths, inputs, outputs, sizes)."""
 
 
-class Refusal(IODeepError):
+class Refusal(IODeepError):  # noqa: N818 - it is an answer, not an error
     """No model fits: an answer, not a failure."""
 
     exit_code = ExitCode.REFUSED
