@@ -1,1 +1,27 @@
-"""Series and archive in, a decision with reasons or a refusal out."""
+"""Series + archive -> a decision with reasons, or a refusal."""
+
+from __future__ import annotations
+
+from iodeep.selection.candidate import Candidate, UnusableModel
+from iodeep.selection.catalogue import Catalogue, ModelRow, list_models
+from iodeep.selection.decision import decide
+from iodeep.selection.facts import SeriesFacts, facts_of_attributes, facts_of_headers
+from iodeep.selection.rules import SiteRules
+from iodeep.selection.verdict import Decision, Judged, Outcome, Point
+
+__all__ = [
+    "Candidate",
+    "Catalogue",
+    "Decision",
+    "Judged",
+    "ModelRow",
+    "Outcome",
+    "Point",
+    "SeriesFacts",
+    "SiteRules",
+    "UnusableModel",
+    "decide",
+    "facts_of_attributes",
+    "facts_of_headers",
+    "list_models",
+]

@@ -1,0 +1,45 @@
+"""What a decision chooses among: models with their cards, and what was found in the archive but cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from iodeep.card import ModelCard
+from iodeep.model_object.identity import ModelIdentity
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that may be chosen."""
+
+    card: ModelCard
+    identity: ModelIdentity | None = None
+    """None for a bare card whose network doesn't exist yet: it can be planned with, not run."""
+    where: str = ""
+    """The archive or folder that it was found in."""
+    total_bytes: int | None = None
+    study_instance_uid: str = ""
+    retired: str = ""
+    """Why it must no longer be used, where that is so."""
+    distrusted: str = ""
+    """Why the site's trust policy does not accept it, where that is so."""
+
+    @property
+    def name(self) -> str:
+        """Name and version, as shown to people."""
+        return f"{self.card.name} {self.card.version}"
+
+    @property
+    def uid(self) -> str:
+        """The descriptor's SOP Instance UID; the card's token and version for a bare card."""
+        return self.identity.sop_instance_uid if self.identity else f"{self.card.token}-{self.card.version}"
+
+
+@dataclass(frozen=True)
+class UnusableModel:
+    """Something found where models are kept that can never be chosen: damaged, foreign, or prior art."""
+
+    name: str
+    uid: str
+    where: str
+    reason: str
