@@ -1,0 +1,61 @@
+"""Where settings come from: the one place that looks at the environment and at ``iodeep.toml``.
+
+The first file that exists is used: ``--config``, ``IODEEP_CONFIG``, ``./iodeep.toml``, the user's, the machine's.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from iodeep.errors import SettingsError
+from iodeep.settings import Settings, settings_of_document
+
+FILE_NAME = "iodeep.toml"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Settings, the file that they came from (None: defaults), and where models are cached."""
+
+    settings: Settings
+    origin: Path | None
+    cache: Path
+
+
+def load_configuration(explicit: Path | None = None) -> Configuration:
+    """The site's settings; a file that was named has to exist."""
+    origin = _named_file(explicit) or next((path for path in _usual_places() if path.is_file()), None)
+    cache = Path(os.environ.get("IODEEP_CACHE") or platformdirs.user_cache_path("iodeep"))
+    settings = settings_of_document(_document(origin), str(origin)) if origin else Settings()
+    return Configuration(settings, origin, cache)
+
+
+def _named_file(explicit: Path | None) -> Path | None:
+    named = explicit or (Path(os.environ["IODEEP_CONFIG"]) if os.environ.get("IODEEP_CONFIG") else None)
+    if named and not named.is_file():
+        raise SettingsError(
+            f"the settings file {named} does not exist", remedy="Correct --config or the variable IODEEP_CONFIG."
+        )
+    return named
+
+
+def _usual_places() -> list[Path]:
+    return [
+        Path(FILE_NAME),
+        platformdirs.user_config_path("iodeep") / FILE_NAME,
+        Path("/etc/iodeep") / FILE_NAME,
+    ]
+
+
+def _document(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
