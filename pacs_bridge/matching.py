@@ -1,7 +1,8 @@
 """What a query asks and whether an answer fits it, by the rules of PS3.4 C.2.2.2, the same for DIMSE and DICOMweb.
 
 Servers silently ignore keys that they don't support and answer with everything, so no answer is believed before it has
-been through here. An attribute that an answer doesn't hold fits no key: what cannot be checked doesn't match.
+been through here. An attribute that an answer doesn't hold fits no key: what cannot be checked doesn't match. Matching
+is case-sensitive, names included, so that a query means the same on every archive.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
@@ -45,13 +46,13 @@ def keywords_of(level: Level, match: Attributes, include: Sequence[str] = ()) ->
 
 def value_representation(keyword: str) -> str:
     """The VR of an attribute that can be asked for as text (PS3.6)."""
-    try:
-        representation = str(dictionary_VR(keyword))
-    except KeyError as error:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
         raise InputError(
             f"DICOM has no attribute called {keyword!r}", remedy="Use a keyword of PS3.6, such as PatientID."
-        ) from error
-    if representation in _NOT_TEXT:
+        )
+    representation = str(dictionary_VR(tag))
+    if representation[:2] in _NOT_TEXT:
         raise InputError(
             f"{keyword} ({representation}) cannot be asked for in a query", remedy="Retrieve the instance."
         )
@@ -63,7 +64,7 @@ def dataset_attributes(dataset: Dataset, keywords: Iterable[str]) -> dict[str, s
     return {keyword: _text(dataset.get(keyword)) for keyword in keywords}
 
 
-def answers(
+def fitting_answers(
     level: Level, datasets: Iterable[Dataset], match: Attributes, include: Sequence[str] = ()
 ) -> list[Attributes]:
     """The answers that truly fit, each entity once, each with every keyword asked for.
@@ -138,8 +139,8 @@ def _same_number(value: str, key: str) -> bool:
 
 
 def _name(name: str) -> str:
-    """A name as it is compared: PN matching may ignore case (PS3.4 C.2.2.2.1), empty components at its end say nothing."""
-    return "=".join(group.rstrip("^ ") for group in name.casefold().split("=")).rstrip("=")
+    """A name without the empty components and component groups at its end, which say nothing (PS3.5 6.2.1)."""
+    return "=".join(group.rstrip("^ ") for group in name.split("=")).rstrip("=")
 
 
 def _wildcard(key: str) -> re.Pattern[str]:
@@ -152,4 +153,5 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, MultiValue | list | tuple):
         return "\\".join(_text(one) for one in value)
-    return str(getattr(value, "original_string", value)).strip(" \0")
+    original = getattr(value, "original_string", None)
+    return str(original if isinstance(original, str) else value).strip(" \0")
