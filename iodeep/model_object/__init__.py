@@ -1,1 +1,33 @@
 """Card and payloads <-> DICOM instances; the only room that knows the private block."""
+
+from __future__ import annotations
+
+from iodeep.model_object.assemble import assemble
+from iodeep.model_object.descriptor import ModelDescriptor, read_descriptor
+from iodeep.model_object.identity import ModelIdentity
+from iodeep.model_object.legacy import LegacyModel, explain_legacy
+from iodeep.model_object.manifest import Manifest, PartEntry, PayloadFile, Role
+from iodeep.model_object.pack import DEFAULT_PART_SIZE, PackedModel, pack_model
+from iodeep.model_object.recognise import ObjectKind, Recognised, recognise
+from iodeep.model_object.self_test import ExpectedClass, SelfTest
+
+__all__ = [
+    "DEFAULT_PART_SIZE",
+    "ExpectedClass",
+    "LegacyModel",
+    "Manifest",
+    "ModelDescriptor",
+    "ModelIdentity",
+    "ObjectKind",
+    "PackedModel",
+    "PartEntry",
+    "PayloadFile",
+    "Recognised",
+    "Role",
+    "SelfTest",
+    "assemble",
+    "explain_legacy",
+    "pack_model",
+    "read_descriptor",
+    "recognise",
+]
