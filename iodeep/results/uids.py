@@ -1,0 +1,57 @@
+"""A result's UIDs follow from what it was made of, so that a job that runs twice stores once.
+
+The same series, model object, kind and parameters give the same UIDs. Bytes under them are the same only where ``now``
+is too, and no UID may ever name two different data sets: ask the archive for :func:`result_uids` before storing, and
+send nothing when it has them. ``RESULT_FORMAT`` is raised with every change of what a result holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from iodeep.model_object.identity import ModelIdentity
+from iodeep.results.kinds import SegKind
+from iodeep.terms import deterministic_uid
+
+RESULT_FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class ResultUids:
+    """The UIDs of one run's results (PS3.3 C.7.3.1, C.12.1)."""
+
+    segmentation: str
+    segmentation_series: str
+    report: str
+    report_series: str
+    dimension_organization: str
+    seed: tuple[str, ...]
+
+    def tracking(self, what: str) -> str:
+        """Tracking UID (0062,0021) of a segment or finding of this run."""
+        return deterministic_uid(*self.seed, "tracking", what)
+
+
+def result_uids(
+    source_series_uids: tuple[str, ...],
+    identity: ModelIdentity,
+    kind: SegKind = SegKind.BINARY,
+    run_parameters: Mapping[str, str] | None = None,
+) -> ResultUids:
+    """The UIDs of the results that ``identity`` makes of these series (in the order of the card's inputs)."""
+    seed = (
+        "result",
+        RESULT_FORMAT,
+        *(f"series={uid}" for uid in source_series_uids),
+        identity.sop_instance_uid,
+        identity.manifest_sha256,
+        identity.version,
+        kind.value,
+        *(f"{name}={value}" for name, value in sorted((run_parameters or {}).items())),
+    )
+    made = {
+        name: deterministic_uid(*seed, name)
+        for name in ("segmentation", "segmentation_series", "report", "report_series", "dimension_organization")
+    }
+    return ResultUids(seed=seed, **made)
