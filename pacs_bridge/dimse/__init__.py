@@ -1,0 +1,1 @@
+"""A PACS over DIMSE (PS3.7): C-ECHO, C-FIND, C-STORE, C-GET and C-MOVE."""

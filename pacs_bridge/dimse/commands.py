@@ -1,0 +1,83 @@
+"""DIMSE command sets (PS3.7 Annex E): always Implicit VR Little Endian, a group length first."""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from io import BytesIO
+
+from pydicom.dataset import Dataset
+from pynetdicom.dsutils import decode, encode
+
+NO_DATA_SET = 0x0101
+HAS_DATA_SET = 0x0001
+PENDING = (0xFF00, 0xFF01)
+SUCCESS = 0x0000
+CANCELLED = 0xFE00
+_MEDIUM_PRIORITY = 0
+
+
+class Command(IntEnum):
+    """Command Field (0000,0100)."""
+
+    C_STORE_RQ = 0x0001
+    C_STORE_RSP = 0x8001
+    C_GET_RQ = 0x0010
+    C_GET_RSP = 0x8010
+    C_FIND_RQ = 0x0020
+    C_FIND_RSP = 0x8020
+    C_MOVE_RQ = 0x0021
+    C_MOVE_RSP = 0x8021
+    C_ECHO_RQ = 0x0030
+    C_ECHO_RSP = 0x8030
+    C_CANCEL_RQ = 0x0FFF
+
+
+def request(field: Command, sop_class: str, message_id: int, *, data_set: bool, **elements: str | int) -> Dataset:
+    """A request of the composite services (PS3.7 9.3); ``elements`` are further ones by keyword."""
+    command = Dataset()
+    command.AffectedSOPClassUID = sop_class
+    command.CommandField = int(field)
+    command.MessageID = message_id
+    if data_set:
+        command.Priority = _MEDIUM_PRIORITY
+    command.CommandDataSetType = HAS_DATA_SET if data_set else NO_DATA_SET
+    for keyword, value in elements.items():
+        setattr(command, keyword, value)
+    return command
+
+
+def response(asked: Dataset, status: int, comment: str = "") -> Dataset:
+    """The answer to a request without a data set (C-STORE, C-ECHO)."""
+    command = Dataset()
+    command.AffectedSOPClassUID = asked.AffectedSOPClassUID
+    command.CommandField = asked.CommandField | 0x8000
+    command.MessageIDBeingRespondedTo = asked.MessageID
+    command.CommandDataSetType = NO_DATA_SET
+    command.Status = status
+    if "AffectedSOPInstanceUID" in asked:
+        command.AffectedSOPInstanceUID = asked.AffectedSOPInstanceUID
+    if comment:
+        command.ErrorComment = comment[:64]
+    return command
+
+
+def cancellation(message_id: int) -> Dataset:
+    """A C-CANCEL of the request with that ID (PS3.7 9.3.2.3)."""
+    command = Dataset()
+    command.CommandField = int(Command.C_CANCEL_RQ)
+    command.MessageIDBeingRespondedTo = message_id
+    command.CommandDataSetType = NO_DATA_SET
+    return command
+
+
+def encoded(command: Dataset) -> bytes:
+    """A command set as bytes."""
+    body = encode(command, True, True)
+    assert body is not None
+    return struct.pack("<HHII", 0x0000, 0x0000, 4, len(body)) + bytes(body)
+
+
+def decoded(content: bytes) -> Dataset:
+    """A command set out of bytes."""
+    return decode(BytesIO(content), True, True)

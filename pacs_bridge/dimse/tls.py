@@ -1,0 +1,42 @@
+"""TLS as BCP 195 and PS3.15 B.12 and B.13 have it: 1.2 or later, the peer's certificate always checked."""
+
+from __future__ import annotations
+
+import ssl
+
+from iodeep.errors import SettingsError
+from iodeep.settings import TlsSettings
+
+
+def client_context(settings: TlsSettings) -> ssl.SSLContext:
+    """For associations that we request; the site's CA where it is set, the system's otherwise."""
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    return _loaded(context, settings)
+
+
+def server_context(settings: TlsSettings) -> ssl.SSLContext:
+    """For C-MOVE sub-operations that come in; the archive has to show a certificate of the same CA."""
+    if settings.certificate is None or settings.ca is None:
+        raise SettingsError(
+            "C-MOVE over TLS needs a certificate of our own and the CA of the archive's",
+            remedy="Set tls.ca, tls.certificate and tls.key for this archive, or choose retrieve = \"get\".",
+        )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return _loaded(context, settings)
+
+
+def _loaded(context: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        if settings.ca is not None:
+            context.load_verify_locations(cafile=settings.ca)
+        if settings.certificate is not None:
+            context.load_cert_chain(settings.certificate, settings.key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"the TLS certificates cannot be read: {error.strerror or error}",
+            found=f"ca {settings.ca}, certificate {settings.certificate}, key {settings.key}",
+            remedy="Give PEM files that this user may read, and the key that belongs to the certificate.",
+        ) from error
+    return context
