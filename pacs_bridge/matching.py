@@ -64,23 +64,24 @@ def dataset_attributes(dataset: Dataset, keywords: Iterable[str]) -> dict[str, s
     return {keyword: _text(dataset.get(keyword)) for keyword in keywords}
 
 
-def fitting_answers(
-    level: Level, datasets: Iterable[Dataset], match: Attributes, include: Sequence[str] = ()
-) -> list[Attributes]:
-    """The answers that truly fit, each entity once, each with every keyword asked for.
+def fitting_answers(level: Level, found: Iterable[Attributes], match: Attributes) -> list[Attributes]:
+    """The answers that truly fit, each entity once.
 
     Raises :class:`~iodeep.errors.ArchiveError` where an answer lacks its own unique key, which PS3.4 C.4.1.1.3 requires.
     """
-    keywords = keywords_of(level, match, include)
-    found: dict[str, Attributes] = {}
-    for dataset in datasets:
-        attributes = dataset_attributes(dataset, keywords)
-        identity = attributes[UNIQUE_KEYS[level][-1]]
+    fitting: dict[str, Attributes] = {}
+    for attributes in found:
+        identity = attributes.get(UNIQUE_KEYS[level][-1], "")
         if not identity:
             raise ArchiveError(f"an answer at {level} level has no {UNIQUE_KEYS[level][-1]}")
-        if identity not in found and matches(attributes, match):
-            found[identity] = attributes
-    return list(found.values())
+        if identity not in fitting and matches(attributes, match):
+            fitting[identity] = attributes
+    return list(fitting.values())
+
+
+def is_universal(wanted: str) -> bool:
+    """Whether a key asks for nothing: empty, or stars alone (PS3.4 C.2.2.2.3)."""
+    return not wanted.strip(" *")
 
 
 def matches(attributes: Attributes, match: Attributes) -> bool:
@@ -91,7 +92,7 @@ def matches(attributes: Attributes, match: Attributes) -> bool:
 def _meets(keyword: str, found: str, wanted: str) -> bool:
     """Any value of an attribute meets any value of the key; text of unlimited length has one value only."""
     representation = value_representation(keyword)
-    if wanted.strip() in ("", "*"):
+    if is_universal(wanted):
         return True
     single = representation in ("ST", "LT", "UT", "UR")
     values = [found] if single else found.split("\\")

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from iodeep.errors import ArchiveError, InputError
 from iodeep.ports import Level
-from pacs_bridge.matching import dataset_attributes, fitting_answers, keywords_of, matches
+from pacs_bridge.matching import dataset_attributes, fitting_answers, is_universal, keywords_of, matches
 
 
 @pytest.mark.parametrize(
@@ -89,26 +89,24 @@ def test_without_wildcards_only_equal_values_fit(first: str, second: str) -> Non
     assert matches({"PatientID": first}, {"PatientID": second}) == (first == second)
 
 
-def _series(uid: str, modality: str = "MR") -> Dataset:
-    dataset = Dataset()
-    dataset.StudyInstanceUID = "1.2"
-    dataset.SeriesInstanceUID = uid
-    dataset.Modality = modality
-    return dataset
+def _series(uid: str, modality: str = "MR") -> dict[str, str]:
+    return {"StudyInstanceUID": "1.2", "SeriesInstanceUID": uid, "Modality": modality}
 
 
-def test_each_entity_is_answered_once_with_every_keyword_and_only_where_it_fits() -> None:
-    found = fitting_answers(
-        Level.SERIES, [_series("1"), _series("1"), _series("2", "CT")], {"Modality": "MR"}, ["SeriesNumber"]
-    )
-    assert found == [
-        {"StudyInstanceUID": "1.2", "SeriesInstanceUID": "1", "Modality": "MR", "SeriesNumber": ""},
-    ]
+def test_each_entity_is_answered_once_and_only_where_it_fits() -> None:
+    found = fitting_answers(Level.SERIES, [_series("1"), _series("1"), _series("2", "CT")], {"Modality": "MR"})
+    assert found == [_series("1")]
 
 
 def test_an_answer_without_its_unique_key_is_an_error() -> None:
     with pytest.raises(ArchiveError, match="SERIES level has no SeriesInstanceUID"):
         fitting_answers(Level.SERIES, [_series("")], {})
+
+
+@pytest.mark.parametrize("key", ["", " ", "*", "**"])
+def test_a_key_of_stars_alone_asks_for_nothing(key: str) -> None:
+    assert is_universal(key)
+    assert not is_universal(f"{key}?")
 
 
 def test_keywords_are_the_unique_ones_then_the_keys_then_the_rest() -> None:
