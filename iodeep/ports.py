@@ -115,6 +115,12 @@ class Archive(Protocol):
     ) -> StoreReport:
         """Send DICOM files. Only Success is success; each refusal names file, SOP class and status."""
 
+    def accepted(self, sop_class_uids: Sequence[str]) -> frozenset[str]:
+        """Those storage SOP classes that the archive takes as Explicit VR Little Endian, as it negotiates them.
+
+        An archive that doesn't negotiate (STOW-RS) takes all until it refuses one.
+        """
+
     def verify_stored(self, paths: Sequence[Path], *, progress: ProgressSink = no_progress) -> None:
         """Find each instance again, retrieve it and compare content digests; raise what is missing or altered."""
 
