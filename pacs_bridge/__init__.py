@@ -26,7 +26,7 @@ def _dicomweb(settings: PacsSettings) -> Archive:
         raise SettingsError(
             f"the archive {settings.name} has no DICOMweb address",
             expected="dicomweb, because retrieve is 'web'",
-            remedy="Add dicomweb = \"http://host:port/root\" to it in iodeep.toml, or choose retrieve = \"auto\".",
+            remedy='Add dicomweb = "http://host:port/root" to it in iodeep.toml, or choose retrieve = "auto".',
         )
     from pacs_bridge.dicomweb import DicomWebArchive
 

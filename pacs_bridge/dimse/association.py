@@ -72,7 +72,12 @@ class Association:
     """Used as a context: left in good order it is released, left by an error it is aborted."""
 
     def __init__(
-        self, wire: Wire, parties: Parties, contexts: Mapping[int, Context], peer_max_pdu: int, implementation: str | None
+        self,
+        wire: Wire,
+        parties: Parties,
+        contexts: Mapping[int, Context],
+        peer_max_pdu: int,
+        implementation: str | None,
     ) -> None:
         self.wire = wire
         self.parties = parties

@@ -53,7 +53,7 @@ def sop_class_name(uid: str) -> str:
 def status_words(service: str, status: int) -> str:
     """A status (PS3.7 Annex C, PS3.4 Annex B and C) as number and words."""
     known = _WORDS.get(service, {}).get(status) or GENERAL_STATUS.get(status)
-    category, text = known if known else ("Unknown", "")
+    category, text = known or ("Unknown", "")
     return f"0x{status:04X} ({category}{': ' + text if text else ''})"
 
 
@@ -68,10 +68,16 @@ def rejected(parties: Parties, source: int, diagnostic: int, words: str, *, tran
 
 _REJECTION = "Register {p.calling} as a known AE title on the archive, and check its own AE title {p.called}."
 _REJECTIONS = {
-    (1, 3): "The archive does not know our AE title: register {p.calling} (with this machine's address) on the archive, "
+    (
+        1,
+        3,
+    ): "The archive does not know our AE title: register {p.calling} (with this machine's address) on the archive, "
     "or set calling_aet to one that it knows.",
     (1, 7): "The archive is not called {p.called}: set aet to the AE title that the archive is configured with.",
-    (1, 1): "Many archives answer so to an unknown AE title: register {p.calling} on the archive, and check {p.called}.",
+    (
+        1,
+        1,
+    ): "Many archives answer so to an unknown AE title: register {p.calling} on the archive, and check {p.called}.",
     (3, 1): "The archive is busy: try again later.",
     (3, 2): "The archive has as many associations as it takes: try again later, or raise its limit.",
 }
@@ -124,7 +130,7 @@ def _remedy(service: str, status: int, parties: Parties) -> str:
     if service == "C-MOVE" and status == 0xA801:
         return (
             f"Register {parties.calling} as a C-MOVE destination on the archive, with this machine's address and the "
-            "port in move_port; or choose retrieve = \"get\"."
+            'port in move_port; or choose retrieve = "get".'
         )
     if status == 0x0122:
         return "Enable this SOP class on the archive, or use an archive that takes it."

@@ -72,4 +72,6 @@ class Slab:
         start = index * self._stride + _PDU_AND_PDV.size
         gap = self._memory[start : start + length]
         if content.readinto(gap) != length:  # type: ignore[attr-defined]
-            raise InputError("a file became shorter while it was sent", remedy="Send it again when nothing writes to it.")
+            raise InputError(
+                "a file became shorter while it was sent", remedy="Send it again when nothing writes to it."
+            )

@@ -19,7 +19,7 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     if settings.certificate is None or settings.ca is None:
         raise SettingsError(
             "C-MOVE over TLS needs a certificate of our own and the CA of the archive's",
-            remedy="Set tls.ca, tls.certificate and tls.key for this archive, or choose retrieve = \"get\".",
+            remedy='Set tls.ca, tls.certificate and tls.key for this archive, or choose retrieve = "get".',
         )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.verify_mode = ssl.CERT_REQUIRED

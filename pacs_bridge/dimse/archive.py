@@ -1,0 +1,124 @@
+"""The :class:`iodeep.ports.Archive` port over DIMSE: one query association kept open, others for the time of their use."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from iodeep.errors import ArchiveUnreachableError, SettingsError
+from iodeep.ports import (
+    Attributes,
+    Cancellation,
+    EchoReply,
+    Level,
+)
+from iodeep.settings import PacsSettings
+from pacs_bridge.dimse import commands, diagnosis, query
+from pacs_bridge.dimse.association import Association
+from pacs_bridge.dimse.commands import Command
+from pacs_bridge.dimse.diagnosis import Parties
+from pacs_bridge.dimse.negotiation import Proposal, request
+from pacs_bridge.dimse.tls import client_context
+from pacs_bridge.dimse.watch import Watch
+from pacs_bridge.part10 import UNCOMPRESSED
+
+VERIFICATION = "1.2.840.10008.1.1"
+_QUERIES = (Proposal(VERIFICATION, UNCOMPRESSED), Proposal(query.STUDY_ROOT_FIND, UNCOMPRESSED))
+_IDLE_S = 10.0
+"""A query association that lay idle for longer is not used again: the archive may be about to end it."""
+_Result = TypeVar("_Result")
+
+
+class DimseArchive:
+    """A PACS with host, port and AE title. May be shared by threads: one query and one store at a time."""
+
+    def __init__(self, settings: PacsSettings) -> None:
+        if settings.host is None or settings.port is None or settings.aet is None:
+            raise SettingsError(f"{settings.name} has no DIMSE address", expected="host, port and aet")
+        self._settings = settings
+        self._parties = Parties(settings.name, settings.aet, settings.calling_aet, settings.host, settings.port)
+        self._tls: ssl.SSLContext | None = client_context(settings.tls) if settings.tls else None
+        self._querying = threading.Lock()
+        self._query: Association | None = None
+        self._query_used = 0.0
+
+    @property
+    def name(self) -> str:
+        """The archive's name and address."""
+        return self._settings.address
+
+    def echo(self) -> EchoReply:
+        """C-ECHO (PS3.4 Annex A)."""
+
+        def ask(association: Association) -> EchoReply:
+            started = time.perf_counter()
+            context = association.context_for(VERIFICATION)
+            if context is None:
+                raise diagnosis.nothing_negotiated(self._parties, "C-ECHO", (VERIFICATION,))
+            association.wire.doing = "asking for an echo (C-ECHO)"
+            number = association.next_message_id()
+            association.send(context, commands.request(Command.C_ECHO_RQ, VERIFICATION, number, data_set=False))
+            answer = association.receive()
+            if answer.status != commands.SUCCESS:
+                raise diagnosis.refused(self._parties, "C-ECHO", answer.command, self._parties.called, VERIFICATION)
+            milliseconds = (time.perf_counter() - started) * 1000
+            return EchoReply(milliseconds, str(self._parties), association.implementation)
+
+        return self._on_query_association(ask)
+
+    def find(self, level: Level, match: Attributes, include: Sequence[str] = ()) -> list[Attributes]:
+        """C-FIND, hierarchical and filtered again; see :func:`pacs_bridge.dimse.query.find`."""
+        return self._on_query_association(lambda association: query.find(association, level, match, include))
+
+    def close(self) -> None:
+        """Release what is open."""
+        with self._querying:
+            if self._query is not None:
+                self._query.release()
+                self._query = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _watch(self, cancel: Cancellation | None = None) -> Watch:
+        return Watch(self._settings.timeout_s, cancel)
+
+    def _associate(self, proposals: Sequence[Proposal], watch: Watch) -> Association:
+        return request(self._parties, proposals, watch, self._tls)
+
+    def _on_query_association(self, work: Callable[[Association], _Result]) -> _Result:
+        """Do ``work`` on the kept association; where the archive ended it meanwhile, once more on a new one."""
+        with self._querying:
+            kept = self._kept_association()
+            if kept is not None:
+                try:
+                    return self._then_kept(kept, work)
+                except ArchiveUnreachableError:
+                    pass
+            return self._then_kept(self._associate(_QUERIES, self._watch()), work)
+
+    def _kept_association(self) -> Association | None:
+        kept, self._query = self._query, None
+        if kept is None or (kept.is_usable() and time.monotonic() - self._query_used < _IDLE_S):
+            return kept
+        kept.release()
+        return None
+
+    def _then_kept(self, association: Association, work: Callable[[Association], _Result]) -> _Result:
+        association.wire.watch = self._watch()
+        try:
+            result = work(association)
+        except BaseException:
+            association.abort()
+            raise
+        self._query, self._query_used = association, time.monotonic()
+        return result

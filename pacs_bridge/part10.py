@@ -1,0 +1,122 @@
+"""DICOM files (PS3.10) as an archive's client needs them: who an instance is, and where its data set lies in the file.
+
+Nothing but the header is read: the payload of a file may be gigabytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom import dcmread, dcmwrite
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom.dsutils import create_file_meta, encode_file_meta, split_dataset
+
+from iodeep.errors import InputError
+
+UNCOMPRESSED = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+"""Transfer syntaxes between which a data set may be rewritten without losing a byte of a value."""
+_SERIES_INSTANCE_UID = 0x0020000E
+_UID = re.compile(r"[0-9][0-9.]{0,63}")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A file's instance: its UIDs, its transfer syntax, and where its data set starts and how long it is."""
+
+    path: Path
+    sop_class: str
+    uid: str
+    transfer_syntax: str
+    study: str
+    series: str
+    offset: int
+    length: int
+
+
+def is_uid(text: str) -> bool:
+    """Whether ``text`` may be a UID (PS3.5 9.1), and so a file name."""
+    return _UID.fullmatch(text) is not None
+
+
+def read_instance(path: Path) -> Instance:
+    """The instance in a Part 10 file; raises :class:`~iodeep.errors.InputError` where it is none."""
+    try:
+        meta, offset = split_dataset(path)
+        with path.open("rb") as file:
+            header = read_partial(file, stop_when=_after_series)
+        length = path.stat().st_size - offset
+    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise _not_dicom(path, str(error)) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", remedy="Check the path and its rights.") from error
+    found = {
+        "SOP Class UID": str(header.get("SOPClassUID", "")),
+        "SOP Instance UID": str(header.get("SOPInstanceUID", "")),
+        "Transfer Syntax UID": str(meta.get("TransferSyntaxUID", "")),
+        "Study Instance UID": str(header.get("StudyInstanceUID", "")),
+        "Series Instance UID": str(header.get("SeriesInstanceUID", "")),
+    }
+    wrong = [name for name, uid in found.items() if not is_uid(uid)]
+    if wrong:
+        raise _not_dicom(path, f"it has no valid {', '.join(wrong)}")
+    sop_class, uid, syntax, study, series = found.values()
+    return Instance(path, sop_class, uid, syntax, study, series, offset, length)
+
+
+def files_of(paths: Iterator[Path]) -> Iterator[Path]:
+    """Each file, and each file below a folder, in order of name."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(entry for entry in path.rglob("*") if entry.is_file())
+        else:
+            yield path
+
+
+def write_header(file: BinaryIO, sop_class: str, uid: str, transfer_syntax: str) -> None:
+    """Preamble and File Meta Information (PS3.10 7.1) of an instance whose data set follows."""
+    meta = create_file_meta(
+        sop_class_uid=UID(sop_class), sop_instance_uid=UID(uid), transfer_syntax=UID(transfer_syntax)
+    )
+    file.write(bytes(128) + b"DICM" + encode_file_meta(meta))
+
+
+def is_rewritable(transfer_syntax: str) -> bool:
+    """Whether a data set of that transfer syntax can be written uncompressed without touching its pixels."""
+    return transfer_syntax in UNCOMPRESSED or transfer_syntax == DeflatedExplicitVRLittleEndian
+
+
+def rewritten(instance: Instance, transfer_syntax: str, target: Path) -> Instance:
+    """The instance in the other uncompressed transfer syntax, written to ``target``; the values stay byte for byte.
+
+    The data set is held in memory meanwhile: only for archives that refuse what the file is written in.
+    """
+    assert is_rewritable(instance.transfer_syntax)
+    dataset = dcmread(instance.path)
+    dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax)
+    implicit = transfer_syntax == ImplicitVRLittleEndian
+    dcmwrite(target, dataset, implicit_vr=implicit, little_endian=True)
+    return read_instance(target)
+
+
+def remove_quietly(path: Path) -> None:
+    """Remove a file of ours that may not be there any more."""
+    path.unlink(missing_ok=True)
+
+
+def _after_series(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
+    return tag > _SERIES_INSTANCE_UID
+
+
+def _not_dicom(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"{path} is not a DICOM file that can be sent: {reason}",
+        expected="the DICOM File Format (PS3.10 7.1), with SOP class, instance, study and series",
+        remedy="Leave it out, or have it written anew by the system that it comes from.",
+    )
