@@ -46,7 +46,7 @@ def tiny_labeller(path: Path, *, thresholds: Sequence[float] = (0.5,), dimension
     """Label values: how many of ``thresholds`` the input is above, as int64 in one channel."""
     rank = dimensions + 2
     nodes: Nodes = []
-    for number, threshold in enumerate(thresholds):
+    for number in range(len(thresholds)):
         nodes.append(helper.make_node("Greater", ["input", f"threshold{number}"], [f"above{number}"]))
         nodes.append(helper.make_node("Cast", [f"above{number}"], [f"one{number}"], to=TensorProto.FLOAT))
     nodes.append(helper.make_node("Sum", [f"one{number}" for number in range(len(thresholds))], ["count"]))
