@@ -6,13 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from iodeep.card import ModelCard
+from iodeep.errors import InferenceError
 from iodeep.model_object.identity import ModelIdentity
-from iodeep.prediction import Prediction
+from iodeep.prediction import Classification, Prediction
+from iodeep.results.geometry_check import check_geometry
 from iodeep.results.kinds import SegKind
-from iodeep.results.uids import ResultUids
+from iodeep.results.moments import segment_moments
+from iodeep.results.provenance import Provenance
+from iodeep.results.report import build_report
+from iodeep.results.segmentation import build_segmentation
+from iodeep.results.source import prepare_reference, prepare_sources
+from iodeep.results.uids import ResultUids, result_uids
 from iodeep.volume import ImageSeries
 
 
@@ -54,4 +62,67 @@ def build_results(
     Errors: :class:`iodeep.errors.GeometryError` where the encoded segments don't lie where the prediction has them;
     :class:`iodeep.errors.InferenceError` for a prediction that can't be encoded.
     """
-    raise NotImplementedError
+    _refuse_mismatch(series, prediction, card)
+    parameters = dict(run_parameters or {})
+    uids = result_uids(tuple(one.series_instance_uid for one in (series, *further_series)), identity, kind, parameters)
+    provenance = Provenance(card, identity, now or datetime.now(), prediction.engine, parameters, decided)
+    sources = prepare_sources(series)
+    further = tuple(image for one in further_series for image in prepare_reference(one))
+    segmentation, volumes = None, dict[int, float]()
+    if prediction.segmentation is not None:
+        moments = segment_moments(prediction.segmentation)
+        volumes = {number: found.count * _voxel_ml(series) for number, found in moments.items()}
+        segmentation = build_segmentation(sources, further, prediction.segmentation, kind, provenance, uids)
+        check_geometry(segmentation, series, prediction.segmentation, moments)
+    report = build_report(
+        [*sources.images, *further], segmentation, volumes, prediction.classifications, provenance, uids
+    )
+    return Results(segmentation, report, uids, volumes, _sentences(card, volumes, prediction.classifications))
+
+
+def _voxel_ml(series: ImageSeries) -> float:
+    """One voxel's volume: as deep as the slices are apart, whatever their thickness."""
+    return float(abs(np.linalg.det(series.geometry.affine[:3, :3]))) / 1000.0
+
+
+def _refuse_mismatch(series: ImageSeries, prediction: Prediction, card: ModelCard) -> None:
+    found = prediction.segmentation
+    if found is None and not prediction.classifications:
+        raise InferenceError("the run gave neither a segmentation nor a classification")
+    if found is None:
+        return
+    described = 0 if card.segmentation is None else len(card.segmentation.segments)
+    if found.segment_count != described:
+        raise InferenceError(
+            "the run gave other segments than the card describes",
+            expected=f"{described}",
+            found=f"{found.segment_count}",
+        )
+    shape = found.labels.shape if found.labels is not None else found.mask(1).shape
+    if shape != series.geometry.shape:
+        raise InferenceError(
+            "the segmentation is not on the series' grid",
+            expected=" x ".join(map(str, series.geometry.shape)),
+            found=" x ".join(map(str, shape)),
+        )
+
+
+def _sentences(
+    card: ModelCard, volumes: Mapping[int, float], classifications: Sequence[Classification]
+) -> tuple[str, ...]:
+    segments = () if card.segmentation is None or not volumes else card.segmentation.segments
+    return (
+        *(_volume_sentence(segment.label, volumes[segment.number]) for segment in segments),
+        *(
+            f"{head.name}: {answer.code.meaning} {'present' if answer.present else 'absent'}"
+            f" (probability {answer.probability:.2f})"
+            for head in classifications
+            for answer in head.classes
+        ),
+    )
+
+
+def _volume_sentence(label: str, millilitres: float) -> str:
+    if millilitres == 0:
+        return f"{label}: not found (0 ml)"
+    return f"{label}: {millilitres:.0f} ml" if millilitres >= 100 else f"{label}: {millilitres:.3g} ml"
