@@ -1,0 +1,83 @@
+"""The command line: what a PACS administrator types. Commands call use cases and print; they decide nothing."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from iodeep import __version__
+from iodeep.errors import ExitCode, IODeepError, LocalStorageError
+from iodeep.service.cli import models, series, site, walkthrough
+from iodeep.service.cli.output import show_error
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Trained networks as DICOM objects: your PACS is the model registry.\n\n"
+        "A tour: **pack** a network, **store** it, **select** the model for a series, **run** it. "
+        "`iodeep demo` shows all of it on a real series.\n\n"
+        "Exit codes: 0 done, 2 usage, 3 no model fits, 4 bad input, 5 object not trusted, 6 archive, 7 inference, "
+        "8 settings, 9 local storage, 130 cancelled."
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        Console(highlight=False).print(f"iodeep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None: ...
+
+
+app.command()(models.pack)
+app.command()(models.store)
+app.command("models")(models.list_archive)
+app.command()(models.show)
+app.command()(models.verify)
+app.command()(models.fetch)
+app.command()(series.select)
+app.command()(series.run)
+app.command()(site.echo)
+app.command()(site.doctor)
+app.command()(walkthrough.demo)
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def main() -> None:
+    """Run the command line; every expected error becomes one line and its exit code."""
+    try:
+        app()
+    except IODeepError as error:
+        _leave(error)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.CANCELLED)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        _leave(
+            LocalStorageError(
+                f"a local file{where} cannot be written: {error.strerror}",
+                remedy="Make room or name another folder; nothing was left half-written.",
+            )
+        )
+
+
+def _leave(error: IODeepError) -> None:
+    show_error(error, as_json="--json" in sys.argv)
+    sys.exit(error.exit_code)

@@ -1,0 +1,162 @@
+"""Commands about a series: which model fits, and running it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from iodeep.errors import ExitCode
+from iodeep.inference import Engine
+from iodeep.results import SegKind
+from iodeep.selection import Decision, Judged
+from iodeep.service.cli import options
+from iodeep.service.cli.output import Output, table
+from iodeep.service.configuration import load_configuration
+from iodeep.service.running import Job, RunReport, run_job
+from iodeep.service.selecting import select_model
+from iodeep.service.subjects import subject_of
+from iodeep.service.timing import Stopwatch
+from pacs_bridge import open_archive
+
+
+def select(
+    subject: options.Subject,
+    pacs: options.Pacs = None,
+    model: options.Model = None,
+    disease: options.Condition = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Every model of the archive, with each requirement's outcome.")
+    ] = False,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Say which model of the archive fits a series, and why; or why none does.
+
+    A refusal is an answer: exit code 3, with the reasons. Nothing is run and nothing is written.
+
+    Example: `iodeep select ./series --pacs dicom://ARCHIVE@127.0.0.1:104 --explain`
+    """
+    output = Output(json)
+    configuration = load_configuration(config)
+    with (
+        tempfile.TemporaryDirectory(prefix="iodeep-") as workspace,
+        open_archive(configuration.settings.archive(pacs)) as archive,
+        output.progress() as progress,
+    ):
+        found = subject_of(subject, archive, Path(workspace), progress=progress)
+        decision = select_model(
+            found,
+            archive,
+            configuration.cache,
+            wanted_model=model,
+            condition=disease,
+            every_candidate=explain,
+            progress=progress,
+        ).decision
+    output.answer(decision.as_document(), lambda console: render_decision(console, decision, explain=explain))
+    if decision.chosen is None:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def run(
+    subject: options.Subject,
+    pacs: options.Pacs = None,
+    model: options.Model = None,
+    disease: options.Condition = None,
+    seg: Annotated[
+        SegKind, typer.Option("--seg", help="How masks are encoded; LABELMAP falls back where the archive refuses it.")
+    ] = SegKind.BINARY,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write results and a picture to this folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but write back to the archive.")] = False,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Select the model for a series, fetch and verify it, run it, write SEG and SR back.
+
+    The results' UIDs follow from series, model and parameters: running twice stores once.
+
+    Example: `iodeep run 1.2.840.113619.2.1 --pacs main --out results`
+    """
+    output = Output(json)
+    configuration = load_configuration(config)
+    watch = Stopwatch()
+    with (
+        tempfile.TemporaryDirectory(prefix="iodeep-") as name,
+        open_archive(configuration.settings.archive(pacs)) as archive,
+        Engine(configuration.settings.run) as engine,
+        output.progress() as progress,
+    ):
+        workspace = Path(name)
+        with watch.stage("find series"):
+            found = subject_of(subject, archive, workspace, progress=progress)
+        job = Job(
+            found,
+            archive,
+            configuration.cache,
+            wanted_model=model,
+            condition=disease,
+            kind=seg,
+            out=out,
+            dry_run=dry_run,
+        )
+        report = run_job(job, engine, workspace, watch=watch, progress=progress)
+        archive_name = archive.name
+    output.answer(report.as_document(), lambda console: render_run(console, report, archive_name))
+
+
+def render_decision(console: Console, decision: Decision, *, explain: bool) -> None:
+    """The answer first, then what it rests on, then the other models."""
+    if decision.chosen:
+        console.print(f"[bold green]{escape(decision.chosen.name)}[/] fits.")
+    else:
+        console.print(f"[bold yellow]No model was chosen.[/] {escape(decision.refusal)}")
+    for note in decision.notes:
+        console.print(f"  note: {escape(note)}")
+    chosen = next((each for each in decision.candidates if each.candidate is decision.chosen), None)
+    if chosen:
+        for outcome in chosen.outcomes:
+            console.print(f"  [green]ok[/] {escape(outcome.sentence)}")
+    others = [each for each in decision.candidates if each is not chosen]
+    if others and explain:
+        _render_others(console, others)
+    elif others:
+        console.print(f"{len(others)} other models were looked at; --explain says why they were not chosen.")
+
+
+def _render_others(console: Console, others: list[Judged]) -> None:
+    rows = table("Other models", "model", "why not")
+    for judged in others:
+        reasons = judged.reasons_against or ("It fits too, but ranks lower.",)
+        rows.add_row(escape(judged.candidate.name), escape("\n".join(reasons)))
+    console.print(rows)
+
+
+def render_run(console: Console, report: RunReport, archive: str) -> None:
+    """What was found, where it is, and how long it took."""
+    card, identity = report.model.card, report.model.identity
+    console.print(f"[bold]{escape(card.name)} {card.version}[/] ({card.qualification})")
+    for sentence in report.sentences:
+        console.print(f"  {escape(sentence)}")
+    for warning in report.warnings:
+        console.print(f"  [yellow]note[/] {escape(warning)}")
+    console.print(f"  model   {identity.sop_instance_uid}  sha256 {identity.manifest_sha256}")
+    if card.segmentation:
+        console.print(f"  SEG     {report.uids.segmentation}  ({report.kind.value})")
+    console.print(f"  SR      {report.uids.report}")
+    console.print(f"  {_whereabouts(report, archive)}")
+    for path in report.files:
+        console.print(f"  file    {path}")
+    if report.seconds:
+        spent = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in report.seconds.items())
+        console.print(f"  seconds {spent}")
+
+
+def _whereabouts(report: RunReport, archive: str) -> str:
+    if report.already_there:
+        return f"{archive} already holds these results: nothing was run again."
+    return f"stored in {archive} and proved to be there." if report.stored else "dry run: nothing was stored."

@@ -1,0 +1,255 @@
+"""The main job: select, fetch, verify, run, build, check, store, prove stored; each stage timed.
+
+Results have deterministic UIDs: where the archive already holds them, nothing is run and nothing is sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from iodeep.errors import GeometryError, InputError, IntegrityError, Refusal
+from iodeep.inference import Engine
+from iodeep.model_object import ModelDescriptor, read_descriptor
+from iodeep.ports import Archive, Cancellation, Level, ProgressSink, no_progress
+from iodeep.prediction import Prediction
+from iodeep.results import (
+    Results,
+    ResultUids,
+    SegKind,
+    accepted_kind,
+    build_results,
+    overlay_png,
+    result_uids,
+    sop_classes_to_propose,
+    write_results,
+)
+from iodeep.selection import Candidate, Decision
+from iodeep.service.library import fetch_descriptor, obtain_model
+from iodeep.service.selecting import Selection, select_model
+from iodeep.service.subjects import Subject
+from iodeep.service.timing import Stopwatch
+from iodeep.volume import ImageSeries, Volume
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run, where, and how."""
+
+    subject: Subject
+    archive: Archive
+    cache: Path
+    wanted_model: str | None = None
+    condition: str | None = None
+    kind: SegKind = SegKind.BINARY
+    out: Path | None = None
+    """Also write results, picture and decision to this folder."""
+    dry_run: bool = False
+    """Everything but the writing back."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What happened: the decision, what was found, where it was written, and how long each stage took."""
+
+    decision: Decision
+    series: tuple[str, ...]
+    model: ModelDescriptor
+    uids: ResultUids
+    kind: SegKind
+    stored: bool = False
+    already_there: bool = False
+    sentences: tuple[str, ...] = ()
+    volumes_ml: Mapping[int, float] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    network_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Within the stage ``run network``: preprocess, network, postprocess."""
+    engine: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def as_document(self) -> dict[str, Any]:
+        """For ``--json``."""
+        segments = self.model.card.segmentation.segments if self.model.card.segmentation else ()
+        return {
+            "series": list(self.series),
+            "model": {
+                "name": self.model.card.name,
+                "version": str(self.model.card.version),
+                "sop_instance_uid": self.model.identity.sop_instance_uid,
+                "device_uid": self.model.identity.device_uid,
+                "manifest_sha256": self.model.identity.manifest_sha256,
+            },
+            "segments": [
+                {"number": s.number, "label": s.label, "volume_ml": round(self.volumes_ml[s.number], 3)}
+                for s in segments
+                if s.number in self.volumes_ml
+            ],
+            "findings": list(self.sentences),
+            "segmentation_type": self.kind.value,
+            "segmentation_uid": self.uids.segmentation if segments else None,
+            "report_uid": self.uids.report,
+            "stored": self.stored,
+            "already_there": self.already_there,
+            "files": [str(path) for path in self.files],
+            "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
+            "network_seconds": {stage: round(spent, 3) for stage, spent in self.network_seconds.items()},
+            "engine": self.engine,
+            "warnings": list(self.warnings),
+            "decision": self.decision.as_document(),
+        }
+
+
+def run_job(
+    job: Job,
+    engine: Engine,
+    workspace: Path,
+    *,
+    watch: Stopwatch | None = None,
+    progress: ProgressSink = no_progress,
+    cancel: Cancellation | None = None,
+) -> RunReport:
+    """Do the job; ``Refusal`` where no model fits, with the decision's own sentences."""
+    watch = watch or Stopwatch()
+    with watch.stage("select"):
+        selection = select_model(
+            job.subject,
+            job.archive,
+            job.cache,
+            wanted_model=job.wanted_model,
+            condition=job.condition,
+            progress=progress,
+        )
+        chosen = selection.decision.chosen
+        if chosen is None or chosen.identity is None:
+            raise Refusal(selection.decision.refusal)
+        descriptor = _fresh_descriptor(job.archive, chosen, workspace)
+        series = _inputs(selection, descriptor)
+        kind = accepted_kind(job.kind, job.archive.accepted(sop_classes_to_propose(job.kind)))
+        source_uids = tuple(each.series_instance_uid for each in series)
+        uids = result_uids(source_uids, descriptor.identity, kind)
+        there = _already_there(job.archive, series[0].study_instance_uid, uids, descriptor)
+    if there and not job.dry_run:
+        return RunReport(
+            selection.decision, source_uids, descriptor, uids, kind, already_there=True, seconds=watch.seconds
+        )
+    with watch.stage("fetch and verify model"):
+        model = obtain_model(job.archive, descriptor, job.cache, progress=progress, cancel=cancel)
+    with watch.stage("read images"):
+        volumes = {
+            asked.name: each.read_volume(progress, cancel)
+            for asked, each in zip(descriptor.card.inputs, series, strict=True)
+        }
+    with watch.stage("run network"):
+        prediction = engine.run(
+            descriptor.card,
+            model.files,
+            volumes,
+            probabilities=kind is SegKind.FRACTIONAL,
+            progress=progress,
+            cancel=cancel,
+        )
+    with watch.stage("build and check results"):
+        results = build_results(
+            series[0],
+            prediction,
+            descriptor.card,
+            descriptor.identity,
+            kind=kind,
+            decided=why(selection.decision),
+            now=datetime.now(UTC),
+            further_series=series[1:],
+        )
+        files = write_results(results, job.out or workspace / "results")
+    if not job.dry_run:
+        with watch.stage("store results"):
+            job.archive.store(files, progress=progress, cancel=cancel)
+        with watch.stage("prove stored"):
+            job.archive.verify_stored(files, progress=progress)
+    with watch.stage("draw picture"):
+        pictures = _picture(job, volumes, prediction, descriptor, results)
+    return RunReport(
+        selection.decision,
+        source_uids,
+        descriptor,
+        results.uids,
+        kind,
+        stored=not job.dry_run,
+        sentences=results.sentences,
+        volumes_ml=results.volumes_ml,
+        files=(*files, *pictures) if job.out else (),
+        seconds=watch.seconds,
+        network_seconds=prediction.seconds,
+        engine=prediction.engine,
+        warnings=tuple(warning for each in series for warning in each.warnings),
+    )
+
+
+def _fresh_descriptor(archive: Archive, chosen: Candidate, workspace: Path) -> ModelDescriptor:
+    """The chosen model's descriptor, as the archive has it now: it must be the one that the decision was about."""
+    descriptor = read_descriptor(fetch_descriptor(archive, chosen.study_instance_uid, workspace))
+    if descriptor.identity != chosen.identity:
+        raise IntegrityError(
+            f"the model {chosen.name} in {archive.name} changed while it was being chosen",
+            expected=f"manifest {chosen.identity.manifest_sha256 if chosen.identity else '(none)'}",
+            found=f"manifest {descriptor.identity.manifest_sha256}",
+            remedy="Find out who replaced it: a release is never changed. Run `iodeep verify` on it.",
+        )
+    return descriptor
+
+
+def why(decision: Decision) -> str:
+    """One line on why the model was chosen: its requirements, in the decision's words."""
+    judged = next(each for each in decision.candidates if each.candidate is decision.chosen)
+    return " ".join(outcome.sentence for outcome in judged.outcomes)
+
+
+def _inputs(selection: Selection, descriptor: ModelDescriptor) -> list[ImageSeries]:
+    """The opened series that the decision gives to each of the card's inputs, in the card's order."""
+    opened = []
+    for asked in descriptor.card.inputs:
+        uid = selection.decision.inputs[asked.name]
+        at_hand = selection.at_hand.get(uid)
+        if at_hand is None:
+            raise InputError(
+                f"{descriptor.card.name} also needs series {uid} of the study for its input {asked.name!r}",
+                remedy="Run it on the whole study: give the Study Instance UID or the study's folder.",
+            )
+        if at_hand.opened is None:
+            raise GeometryError(at_hand.facts.geometry_problem)
+        opened.append(at_hand.opened)
+    frames = {each.geometry.frame_of_reference_uid for each in opened}
+    if len(frames) > 1:
+        raise GeometryError(
+            f"the {len(opened)} series that {descriptor.card.name} needs do not share a frame of reference",
+            expected="series of one examination without repositioning",
+            found=f"{len(frames)} Frame of Reference UIDs",
+        )
+    return opened
+
+
+def _already_there(archive: Archive, study: str, uids: ResultUids, descriptor: ModelDescriptor) -> bool:
+    wanted = {uids.report_series: uids.report}
+    if descriptor.card.segmentation:
+        wanted[uids.segmentation_series] = uids.segmentation
+    return all(
+        archive.find(Level.IMAGE, {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": instance})
+        for series, instance in wanted.items()
+    )
+
+
+def _picture(
+    job: Job,
+    volumes: Mapping[str, Volume],
+    prediction: Prediction,
+    descriptor: ModelDescriptor,
+    results: Results,
+) -> tuple[Path, ...]:
+    if job.out is None:
+        return ()
+    first = volumes[descriptor.card.inputs[0].name]
+    path = job.out / "overlay.png"
+    return (overlay_png(first, prediction.segmentation, descriptor.card, path, volumes_ml=results.volumes_ml),)

@@ -1,0 +1,104 @@
+"""Which model fits: the series' facts and geometry, the archive's candidates, and the decision.
+
+A series whose geometry is refused is still a question that gets an answer: the reason becomes part of the refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from iodeep.anatomy import AnatomyResolver
+from iodeep.errors import GeometryError
+from iodeep.ports import Archive, ProgressSink, no_progress
+from iodeep.selection import (
+    Candidate,
+    Catalogue,
+    Decision,
+    SeriesFacts,
+    UnusableModel,
+    decide,
+    facts_of_attributes,
+    facts_of_headers,
+)
+from iodeep.service.subjects import Subject
+from iodeep.volume import ImageSeries, SeriesFiles, open_series
+
+
+@dataclass(frozen=True)
+class SeriesAtHand:
+    """A local series: its facts, and the opened series where its geometry is certain."""
+
+    facts: SeriesFacts
+    opened: ImageSeries | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A decision with the series that it is about, by Series Instance UID."""
+
+    decision: Decision
+    at_hand: dict[str, SeriesAtHand]
+
+
+def look_at(series: SeriesFiles) -> SeriesAtHand:
+    """Facts and geometry of a local series; no pixel is read."""
+    facts = facts_of_headers(series.headers)
+    try:
+        opened = open_series(series)
+    except GeometryError as error:
+        return SeriesAtHand(replace(facts, geometry_problem=str(error)), None)
+    geometry = opened.geometry
+    measured = replace(
+        facts,
+        slice_count=geometry.slice_count,
+        slice_spacing_mm=geometry.spacing[0],
+        pixel_spacing_mm=max(geometry.spacing[1:]),
+        coverage_mm=geometry.coverage_mm,
+        plane=geometry.plane,
+    )
+    return SeriesAtHand(measured, opened)
+
+
+def select_model(
+    subject: Subject,
+    archive: Archive,
+    cache: Path,
+    *,
+    wanted_model: str | None = None,
+    condition: str | None = None,
+    every_candidate: bool = False,
+    resolver: AnatomyResolver | None = None,
+    progress: ProgressSink = no_progress,
+) -> Selection:
+    """The decision for the series or study at hand, among the archive's models.
+
+    ``every_candidate``: look at all models of the archive, so that each gets its reasons, not only at those that the
+    tokens let through. The choice is the same.
+    """
+    at_hand = {series.series_instance_uid: look_at(series) for series in subject.series}
+    asked = [series.facts for series in at_hand.values()]
+    siblings = [facts_of_attributes(row) for row in subject.siblings]
+    catalogue = Catalogue(archive, cache)
+    if every_candidate:
+        candidates = catalogue.candidates(progress=progress)
+    else:
+        candidates = _narrowed(catalogue, asked, resolver or AnatomyResolver(), progress)
+    decision = decide(
+        asked, candidates, study=siblings, wanted_model=wanted_model, condition=condition, resolver=resolver
+    )
+    return Selection(decision, at_hand)
+
+
+def _narrowed(
+    catalogue: Catalogue, asked: Sequence[SeriesFacts], resolver: AnatomyResolver, progress: ProgressSink
+) -> list[Candidate | UnusableModel]:
+    """Candidates whose tokens name a modality and a region of the series asked about, each once."""
+    found: dict[str, Candidate | UnusableModel] = {}
+    for modality in sorted({facts.modality for facts in asked}):
+        evidence = [facts.evidence for facts in asked if facts.modality == modality]
+        regions = sorted({region for each in evidence for region in resolver.resolve(each).regions})
+        for candidate in catalogue.candidates(modality, regions, progress=progress):
+            found[candidate.uid] = candidate
+    return list(found.values())

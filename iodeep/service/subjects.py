@@ -1,0 +1,118 @@
+"""What a command is asked about: a folder, a file, a series or a study becomes local image series.
+
+A UID is looked up in the archive and retrieved into the workspace; nothing else is fetched than what was asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iodeep.errors import InputError
+from iodeep.ports import Archive, Attributes, Cancellation, Level, ProgressSink, Wanted, no_progress
+from iodeep.volume import SeriesFiles, find_series
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+
+# Series of these modalities hold no image that a network could be given.
+NOT_IMAGES = frozenset(
+    {"OT", "SEG", "SR", "PR", "KO", "RTSTRUCT", "RTPLAN", "RTDOSE", "REG", "FID", "RWV", "DOC", "PLAN"}
+)
+
+_SERIES_KEYS = (
+    "Modality",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "BodyPartExamined",
+    "ProtocolName",
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The series that a decision is asked for, and what the archive says of the rest of their study."""
+
+    series: tuple[SeriesFiles, ...]
+    siblings: tuple[Attributes, ...] = ()
+    """Other image series of the study, as the archive describes them; not retrieved."""
+
+
+def is_uid(text: str) -> bool:
+    """Whether ``text`` has the form of a UID (PS3.5 9.1) and is no path that exists."""
+    return bool(_UID.fullmatch(text)) and len(text) <= 64 and not Path(text).exists()
+
+
+def subject_of(
+    text: str,
+    archive: Archive | None,
+    workspace: Path,
+    *,
+    progress: ProgressSink = no_progress,
+    cancel: Cancellation | None = None,
+) -> Subject:
+    """The image series named by ``text``: a folder or file, or the UID of a series or study in the archive."""
+    if not is_uid(text):
+        return Subject(local_series(Path(text)))
+    if archive is None:
+        raise InputError(f"{text} is a UID, but no PACS was named", remedy="Give --pacs NAME or a URL.")
+    rows = _series_rows(archive, text)
+    asked = [row for row in rows if text in (row["SeriesInstanceUID"], row["StudyInstanceUID"])]
+    folders = [_fetch_series(archive, row, workspace, progress, cancel) for row in asked]
+    siblings = tuple(row for row in rows if row not in asked)
+    return Subject(tuple(found for folder in folders for found in local_series(folder)), siblings)
+
+
+def fetch_sibling(
+    archive: Archive, row: Attributes, workspace: Path, progress: ProgressSink
+) -> tuple[SeriesFiles, ...]:
+    """Retrieve another series of the study, for a model that needs several."""
+    return local_series(_fetch_series(archive, row, workspace, progress, None))
+
+
+def local_series(path: Path) -> tuple[SeriesFiles, ...]:
+    """The image series in a folder, or the one that a file belongs to."""
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist",
+            expected="a folder or file with DICOM images, or a Series or Study Instance UID",
+            remedy="Check the path; a UID is looked up in the archive that --pacs names.",
+        )
+    found = tuple(series for series in find_series(path) if series.modality not in NOT_IMAGES)
+    if not found:
+        raise InputError(f"{path} holds no DICOM image series", expected="at least one image with its pixels")
+    return found
+
+
+def _series_rows(archive: Archive, uid: str) -> Sequence[Attributes]:
+    """Every image series of the study that ``uid`` is, or that the series ``uid`` is in."""
+    studies = archive.find(Level.STUDY, {"StudyInstanceUID": uid})
+    if not studies:
+        series = archive.find(Level.SERIES, {"SeriesInstanceUID": uid}, ("StudyInstanceUID",))
+        if not series:
+            raise InputError(
+                f"{archive.name} has no study or series {uid}",
+                remedy="Check the UID, and that this archive holds the study.",
+            )
+        studies = [{"StudyInstanceUID": series[0]["StudyInstanceUID"]}]
+    study = studies[0]["StudyInstanceUID"]
+    rows = archive.find(Level.SERIES, {"StudyInstanceUID": study}, _SERIES_KEYS)
+    description = archive.find(Level.STUDY, {"StudyInstanceUID": study}, ("StudyDescription",))
+    words = description[0].get("StudyDescription", "") if description else ""
+    return [
+        {**row, "StudyInstanceUID": study, "StudyDescription": words}
+        for row in rows
+        if row["Modality"] not in NOT_IMAGES
+    ]
+
+
+def _fetch_series(
+    archive: Archive, row: Attributes, workspace: Path, progress: ProgressSink, cancel: Cancellation | None
+) -> Path:
+    folder = workspace / "series" / row["SeriesInstanceUID"]
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = Wanted(row["StudyInstanceUID"], row["SeriesInstanceUID"])
+    archive.fetch(wanted, folder, progress=progress, cancel=cancel)
+    return folder
