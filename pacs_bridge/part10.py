@@ -89,7 +89,7 @@ def write_header(file: BinaryIO, sop_class: str, uid: str, transfer_syntax: str)
 
 def is_rewritable(transfer_syntax: str) -> bool:
     """Whether a data set of that transfer syntax can be written uncompressed without touching its pixels."""
-    return transfer_syntax in UNCOMPRESSED or transfer_syntax == DeflatedExplicitVRLittleEndian
+    return transfer_syntax in (*UNCOMPRESSED, str(DeflatedExplicitVRLittleEndian))
 
 
 def rewritten(instance: Instance, transfer_syntax: str, target: Path) -> Instance:

@@ -6,25 +6,24 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from iodeep.errors import ArchiveUnreachableError, SettingsError
-from iodeep.ports import (
-    Attributes,
-    Cancellation,
-    EchoReply,
-    Level,
-)
+from iodeep.ports import Attributes, Cancellation, EchoReply, Level, ProgressSink, StoreReport, Wanted, no_progress
 from iodeep.settings import PacsSettings
 from pacs_bridge.dimse import commands, diagnosis, query
 from pacs_bridge.dimse.association import Association
 from pacs_bridge.dimse.commands import Command
 from pacs_bridge.dimse.diagnosis import Parties
-from pacs_bridge.dimse.negotiation import Proposal, request
+from pacs_bridge.dimse.fetch import Fetcher, Methods
+from pacs_bridge.dimse.negotiation import MAX_CONTEXTS, Proposal, request
+from pacs_bridge.dimse.store import check_study_sizes, store
 from pacs_bridge.dimse.tls import client_context
+from pacs_bridge.dimse.verify import verify_stored
 from pacs_bridge.dimse.watch import Watch
-from pacs_bridge.part10 import UNCOMPRESSED
+from pacs_bridge.part10 import UNCOMPRESSED, read_instance
 
 VERIFICATION = "1.2.840.10008.1.1"
 _QUERIES = (Proposal(VERIFICATION, UNCOMPRESSED), Proposal(query.STUDY_ROOT_FIND, UNCOMPRESSED))
@@ -42,6 +41,8 @@ class DimseArchive:
         self._settings = settings
         self._parties = Parties(settings.name, settings.aet, settings.calling_aet, settings.host, settings.port)
         self._tls: ssl.SSLContext | None = client_context(settings.tls) if settings.tls else None
+        self._methods = Methods(settings.retrieve)
+        self._storing = threading.Lock()
         self._querying = threading.Lock()
         self._query: Association | None = None
         self._query_used = 0.0
@@ -74,6 +75,48 @@ class DimseArchive:
         """C-FIND, hierarchical and filtered again; see :func:`pacs_bridge.dimse.query.find`."""
         return self._on_query_association(lambda association: query.find(association, level, match, include))
 
+    def fetch(
+        self,
+        wanted: Wanted,
+        into: Path,
+        *,
+        progress: ProgressSink = no_progress,
+        cancel: Cancellation | None = None,
+    ) -> list[Path]:
+        """C-GET or C-MOVE to files called by their SOP Instance UID; all arrive, or none is left in ``into``.
+
+        Progress comes in bytes, whose total is unknown, and in instances.
+        """
+        return self._fetcher(cancel).fetch(wanted, into, progress)
+
+    def store(
+        self,
+        paths: Sequence[Path],
+        *,
+        progress: ProgressSink = no_progress,
+        cancel: Cancellation | None = None,
+    ) -> StoreReport:
+        """C-STORE, one sender at a time: some archives lose instances when two send at once."""
+        instances = [read_instance(path) for path in paths]
+        check_study_sizes(instances, self._settings)
+        watch = self._watch(cancel)
+        with self._storing:
+            return store(instances, lambda proposals: self._associate(proposals, watch), progress)
+
+    def accepted(self, sop_class_uids: Sequence[str]) -> frozenset[str]:
+        """The SOP classes for which the archive accepts a presentation context in Explicit VR Little Endian."""
+        proposals = [Proposal(uid, UNCOMPRESSED[:1]) for uid in dict.fromkeys(sop_class_uids)]
+        groups = [proposals[start : start + MAX_CONTEXTS] for start in range(0, len(proposals), MAX_CONTEXTS)]
+        taken: set[str] = set()
+        for group in groups:
+            with self._associate(group, self._watch()) as association:
+                taken |= {context.abstract_syntax for context in association.contexts.values()}
+        return frozenset(taken)
+
+    def verify_stored(self, paths: Sequence[Path], *, progress: ProgressSink = no_progress) -> None:
+        """C-FIND for each instance, then retrieve and compare; see :mod:`pacs_bridge.dimse.verify`."""
+        verify_stored([read_instance(path) for path in paths], self._fetcher(None), progress)
+
     def close(self) -> None:
         """Release what is open."""
         with self._querying:
@@ -88,6 +131,17 @@ class DimseArchive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _fetcher(self, cancel: Cancellation | None) -> Fetcher:
+        watch = self._watch(cancel)
+        return Fetcher(
+            self._settings,
+            self._parties,
+            lambda proposals: self._associate(proposals, watch),
+            self.find,
+            self._methods,
+            watch,
+        )
 
     def _watch(self, cancel: Cancellation | None = None) -> Watch:
         return Watch(self._settings.timeout_s, cancel)

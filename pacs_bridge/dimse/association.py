@@ -111,6 +111,10 @@ class Association:
             )
         )
 
+    def send_last(self, context: Context, command: Dataset) -> None:
+        """Try to send a command before aborting, without waiting."""
+        self.wire.last_word(b"".join(pdus(context.id, commands.encoded(command), COMMAND, self._fragment)))
+
     def send_file(
         self, context: Context, command: Dataset, content: BinaryIO, length: int, sent: Callable[[int], None]
     ) -> None:

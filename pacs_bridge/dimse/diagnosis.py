@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -16,6 +17,7 @@ from pynetdicom.status import (
 
 from iodeep.errors import ArchiveError, ArchiveUnreachableError
 
+_SHOWN = 5
 _WORDS = {
     "C-ECHO": GENERAL_STATUS,
     "C-STORE": STORAGE_SERVICE_CLASS_STATUS,
@@ -50,6 +52,12 @@ def sop_class_name(uid: str) -> str:
     return f"{name} ({uid})" if name != uid else uid
 
 
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many there are."""
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
 def status_words(service: str, status: int) -> str:
     """A status (PS3.7 Annex C, PS3.4 Annex B and C) as number and words."""
     known = _WORDS.get(service, {}).get(status) or GENERAL_STATUS.get(status)
@@ -57,17 +65,19 @@ def status_words(service: str, status: int) -> str:
     return f"0x{status:04X} ({category}{': ' + text if text else ''})"
 
 
-def rejected(parties: Parties, source: int, diagnostic: int, words: str, *, transient: bool) -> ArchiveUnreachableError:
-    """An A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+def rejected(
+    parties: Parties, reason: tuple[int | None, int | None], words: str, *, transient: bool
+) -> ArchiveUnreachableError:
+    """An A-ASSOCIATE-RJ; ``reason`` is its source and diagnostic (PS3.8 9.3.4)."""
     return ArchiveUnreachableError(
         f"{parties} rejected the association: {words}{' (for now)' if transient else ''}",
         found=parties.titles,
-        remedy=_REJECTIONS.get((source, diagnostic), _REJECTION).format(p=parties),
+        remedy=_REJECTIONS.get(reason, _REJECTION).format(p=parties),
     )
 
 
 _REJECTION = "Register {p.calling} as a known AE title on the archive, and check its own AE title {p.called}."
-_REJECTIONS = {
+_REJECTIONS: dict[tuple[int | None, int | None], str] = {
     (
         1,
         3,
@@ -83,10 +93,14 @@ _REJECTIONS = {
 }
 
 
-def aborted(parties: Parties, doing: str, *, by_provider: bool) -> ArchiveUnreachableError:
+class AbortedError(ArchiveUnreachableError):
+    """The peer aborted the association."""
+
+
+def aborted(parties: Parties, doing: str, *, by_provider: bool) -> AbortedError:
     """An A-ABORT of the peer (PS3.8 9.3.8); some archives answer so to an AE title that may not do this."""
     who = "its network layer" if by_provider else "its application"
-    return ArchiveUnreachableError(
+    return AbortedError(
         f"{parties} aborted the association while {doing} ({who})",
         found=parties.titles,
         remedy=f"The archive may not let {parties.calling} do this: register that AE title there (Orthanc: "
@@ -110,6 +124,15 @@ def nothing_negotiated(parties: Parties, service: str, sop_classes: tuple[str, .
         expected="an accepted presentation context",
         found=f"none accepted ({parties.titles})",
         remedy="Enable this SOP class on the archive, or use an archive that takes it.",
+    )
+
+
+def syntax_not_taken(parties: Parties, about: str, transfer_syntax: str) -> ArchiveError:
+    """A compressed instance that could only be sent by decompressing it, which we never do on the way."""
+    return ArchiveError(
+        f"{parties} does not take {about} in {sop_class_name(transfer_syntax)}",
+        expected="an accepted presentation context with that transfer syntax",
+        remedy="Enable the transfer syntax on the archive, or have the instance written uncompressed by its system.",
     )
 
 

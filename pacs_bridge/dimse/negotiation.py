@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom.uid import UID
@@ -12,20 +12,33 @@ from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
+    AsynchronousOperationsWindowNegotiation,
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
     SCP_SCU_RoleSelectionNegotiation,
+    SOPClassCommonExtendedNegotiation,
+    SOPClassExtendedNegotiation,
+    UserIdentityNegotiation,
 )
 from pynetdicom.presentation import PresentationContext
 
-from iodeep.errors import IODeepError
 from pacs_bridge.dimse import diagnosis
 from pacs_bridge.dimse.association import MAX_PDU, PDU_HEADER, Association, Context
 from pacs_bridge.dimse.diagnosis import Parties
 from pacs_bridge.dimse.watch import Watch
 from pacs_bridge.dimse.wire import Wire, connect, secured
 
+UserInformation = (
+    MaximumLengthNotification
+    | ImplementationClassUIDNotification
+    | ImplementationVersionNameNotification
+    | AsynchronousOperationsWindowNegotiation
+    | SCP_SCU_RoleSelectionNegotiation
+    | SOPClassExtendedNegotiation
+    | UserIdentityNegotiation
+    | SOPClassCommonExtendedNegotiation
+)
 MAX_CONTEXTS = 128
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _RQ, _AC, _RJ, _ABORT = 1, 2, 3, 7
@@ -77,9 +90,9 @@ def accept(connection: socket.socket, parties: Parties, watch: Watch) -> Associa
     results = [_answered(context) for context in asked.presentation_context_definition_list]
     wire.send(_encoded_acceptance(asked, results))
     contexts = {
-        cx.context_id: Context(cx.context_id, str(cx.abstract_syntax), str(cx.transfer_syntax[0]), receives=True)
+        number: Context(number, str(cx.abstract_syntax), str(cx.transfer_syntax[0]), receives=True)
         for cx in results
-        if cx.result == 0
+        if cx.result == 0 and (number := cx.context_id) is not None
     }
     return Association(wire, parties, contexts, asked.maximum_length_received or 0, None)
 
@@ -89,7 +102,7 @@ def _established(wire: Wire, parties: Parties, proposals: Sequence[Proposal]) ->
     if kind == _RJ:
         answer = _primitive(A_ASSOCIATE_RJ, content, parties)
         words, transient = answer.reason_str, answer.result == 2
-        raise diagnosis.rejected(parties, answer.result_source, answer.diagnostic, words, transient=transient)
+        raise diagnosis.rejected(parties, (answer.result_source, answer.diagnostic), words, transient=transient)
     if kind == _ABORT:
         raise diagnosis.aborted(parties, wire.doing, by_provider=content[8] == 2)
     if kind != _AC:
@@ -106,15 +119,14 @@ def _accepted(answer: A_ASSOCIATE, proposals: Sequence[Proposal]) -> dict[int, C
         for item in answer.user_information
         if isinstance(item, SCP_SCU_RoleSelectionNegotiation) and item.scp_role
     }
+    asked = {2 * index + 1: proposal for index, proposal in enumerate(proposals)}
     contexts = {}
     for result in answer.presentation_context_definition_results_list:
-        index = (result.context_id - 1) // 2
-        if result.result != 0 or index >= len(proposals) or not result.transfer_syntax:
+        number = result.context_id or 0
+        if result.result != 0 or number not in asked or not result.transfer_syntax:
             continue
-        syntax = proposals[index].abstract_syntax
-        contexts[result.context_id] = Context(
-            result.context_id, syntax, str(result.transfer_syntax[0]), receives=syntax in receivers
-        )
+        syntax = asked[number].abstract_syntax
+        contexts[number] = Context(number, syntax, str(result.transfer_syntax[0]), receives=syntax in receivers)
     return contexts
 
 
@@ -153,7 +165,7 @@ def _encoded_rejection() -> bytes:
     return PDU_HEADER.pack(_RJ, 4) + bytes([0, 1, 1, 7])
 
 
-def _about_us() -> list[object]:
+def _about_us() -> list[UserInformation]:
     longest = MaximumLengthNotification()
     longest.maximum_length_received = MAX_PDU
     implementation = ImplementationClassUIDNotification()
@@ -186,7 +198,7 @@ def _answered(asked: PresentationContext) -> PresentationContext:
     """Explicit VR Little Endian where it is offered: it alone keeps the VRs of private elements."""
     offered = [str(syntax) for syntax in asked.transfer_syntax]
     chosen = next((syntax for syntax in _PREFERRED if syntax in offered), offered[0] if offered else None)
-    answer = _context(asked.context_id, str(asked.abstract_syntax), [chosen or _PREFERRED[1]])
+    answer = _context(asked.context_id or 0, str(asked.abstract_syntax), [chosen or _PREFERRED[1]])
     answer.result = 0 if chosen else 4
     return answer
 
@@ -196,14 +208,14 @@ def _negotiation_pdu(wire: Wire) -> tuple[int, bytes]:
     return kind, PDU_HEADER.pack(kind, length) + bytes(wire.take(length))
 
 
-def _primitive(pdu_class: Callable[[], object], content: bytes, parties: Parties) -> A_ASSOCIATE:
+def _primitive(
+    pdu_class: type[A_ASSOCIATE_RQ | A_ASSOCIATE_AC | A_ASSOCIATE_RJ], content: bytes, parties: Parties
+) -> A_ASSOCIATE:
     """One PDU of a foreign peer; whatever its decoding trips over is the peer's mistake."""
     pdu = pdu_class()
     try:
-        pdu.decode(content)  # type: ignore[attr-defined]
-        return pdu.to_primitive()  # type: ignore[attr-defined]
-    except IODeepError:
-        raise
+        pdu.decode(content)
+        return pdu.to_primitive()
     except Exception as error:
         raise diagnosis.misspoken(parties, f"a PDU that cannot be read ({error})", "negotiating") from error
 

@@ -16,7 +16,7 @@ from pacs_bridge.dimse import commands, diagnosis
 from pacs_bridge.dimse.association import Association, Context
 from pacs_bridge.dimse.commands import Command
 from pacs_bridge.dimse.levels import ABOVE, level_of
-from pacs_bridge.matching import UNIQUE_KEYS, fitting_answers, keywords_of
+from pacs_bridge.matching import UNIQUE_KEYS, dataset_attributes, fitting_answers, is_universal, keywords_of
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 
@@ -43,7 +43,7 @@ def _parents(association: Association, level: Level, match: Attributes, include:
     upper = {keyword: value for keyword, value in match.items() if level_of(keyword, level) is not level}
     wanted = [keyword for keyword in include if level_of(keyword, level) is not level]
     keys = UNIQUE_KEYS[above]
-    if set(upper) | set(wanted) <= set(keys) and all(not _is_universal(upper.get(key, "")) for key in keys):
+    if set(upper) | set(wanted) <= set(keys) and all(not is_universal(upper.get(key, "")) for key in keys):
         return [dict(zip(keys, uids, strict=True)) for uids in itertools.product(*(upper[k].split("\\") for k in keys))]
     return [dict(found) for found in find(association, above, upper, [*wanted, *keys])]
 
@@ -55,23 +55,16 @@ def _of_one_parent(
     unique = UNIQUE_KEYS[level][-1]
     upper = {key: parent[key] for key in UNIQUE_KEYS[level][:-1]}
     keys = dict.fromkeys((unique, *match, *include), "") | dict(match) | upper
-    found: list[Dataset] = []
+    found: list[Attributes] = []
     for uid in dict.fromkeys(match.get(unique, "").split("\\")):
-        found += _asked(association, level, keys | {unique: "" if _is_universal(uid) else uid})
-    for answer in found:
-        _complete(answer, upper)
-    return fitting_answers(level, found, {**match, **upper}, include)
+        asked = keys | {unique: "" if is_universal(uid) else uid}
+        found += [_with(dataset_attributes(answer, keys), upper) for answer in _asked(association, level, asked)]
+    return fitting_answers(level, found, {**match, **upper})
 
 
-def _complete(answer: Dataset, upper: Mapping[str, str]) -> None:
-    """What the archive left out of the keys that it was asked under."""
-    for keyword, uid in upper.items():
-        if not answer.get(keyword):
-            setattr(answer, keyword, uid)
-
-
-def _is_universal(wanted: str) -> bool:
-    return wanted.strip("* ") == ""
+def _with(answer: dict[str, str], upper: Mapping[str, str]) -> Attributes:
+    """The answer, with what the archive left out of the keys that it was asked under."""
+    return answer | {keyword: answer[keyword] or uid for keyword, uid in upper.items()}
 
 
 def _asked(association: Association, level: Level, keys: Mapping[str, str]) -> Iterator[Dataset]:
