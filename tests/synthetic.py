@@ -20,6 +20,7 @@ import numpy.typing as npt
 from pydicom import config
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import format_number_as_ds
 
 from iodeep.terms import IMPLEMENTATION_CLASS_UID, deterministic_uid
 
@@ -134,7 +135,7 @@ def write_multiframe(
 
 def decimal_strings(values: Sequence[float] | npt.NDArray[np.float64]) -> list[str]:
     """Each value in at most 16 characters (PS3.5 6.2, VR DS)."""
-    return [f"{value:.13g}"[:16] if abs(value) >= 1e-9 else "0" for value in map(float, values)]
+    return [format_number_as_ds(float(value)) for value in values]
 
 
 def _image(

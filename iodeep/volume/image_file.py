@@ -23,6 +23,12 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM, _SEQUENCE_DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 _INFLATE_LIMIT = 1 << 30
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality")
+_LOOKED_AT = (
+    *("PatientID", "PatientName", "PatientBirthDate", "IssuerOfPatientID", "FrameOfReferenceUID", "ImageType"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "PixelRepresentation", "InstanceNumber"),
+)
+"""What is converted while the file is at hand, so that garbage in it is told of the file and not met later."""
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _SEND_AGAIN = "Send or export the file again."
 
@@ -82,6 +88,8 @@ def _image_file(path: Path) -> ImageFile | LeftOut:
         return LeftOut.NOT_AN_IMAGE
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}", remedy=_SEND_AGAIN)
+    for keyword in _LOOKED_AT:
+        header.get(keyword)
     if pixels is None:
         raise InputError(f"{path} is truncated: it ends before its pixel data", remedy=_SEND_AGAIN)
     return ImageFile(path, header, pixels, size)
