@@ -1,14 +1,18 @@
-"""Results as DICOM files: whole or not at all."""
+"""Results as files: whole or not at all."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
 from iodeep.errors import LocalStorageError
 from iodeep.results.building import Results
+
+Writer = Callable[[BinaryIO], None]
 
 
 def write_results(results: Results, folder: Path) -> list[Path]:
@@ -16,29 +20,38 @@ def write_results(results: Results, folder: Path) -> list[Path]:
 
     Errors: :class:`iodeep.errors.LocalStorageError`; nothing half-written stays.
     """
-    written: list[Path] = []
+    return write_files({folder / f"{dataset.SOPInstanceUID}.dcm": _part_10(dataset) for dataset in results.datasets})
+
+
+def write_files(writers: Mapping[Path, Writer]) -> list[Path]:
+    """Write all files, and give them their names only once every one is on disk."""
+    partials = {path: path.with_name(f"{path.name}.partial") for path in writers}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for dataset in results.datasets:
-            written.append(_write(dataset, folder / f"{dataset.SOPInstanceUID}.dcm"))
+        for path, writer in writers.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(partials[path], writer)
+        for path, partial in partials.items():
+            partial.replace(path)
     except OSError as error:
-        for path in written:
-            path.unlink(missing_ok=True)
         raise LocalStorageError(
-            f"results cannot be written to {folder}: {error.strerror}",
-            remedy="Free space or choose another folder; nothing was left there.",
+            f"{error.filename or next(iter(writers)).parent} cannot be written: {error.strerror}",
+            remedy="Free space there or choose another folder; nothing half-written was left.",
         ) from error
-    return written
-
-
-def _write(dataset: Dataset, path: Path) -> Path:
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            dataset.save_as(file, enforce_file_format=True)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
-    return path
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+    return list(writers)
+
+
+def _part_10(dataset: Dataset) -> Writer:
+    def write(file: BinaryIO) -> None:
+        dataset.save_as(file, enforce_file_format=True)
+
+    return write
+
+
+def _write(path: Path, writer: Writer) -> None:
+    with path.open("wb") as file:
+        writer(file)
+        file.flush()
+        os.fsync(file.fileno())
