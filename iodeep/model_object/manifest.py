@@ -238,6 +238,7 @@ def _check_parts(file: PayloadFile, parts: tuple[PartEntry, ...], series: str | 
     _need(all(part.count == len(parts) for part in parts), f"parts of {file.name} disagree on their count")
     _need(sum(part.length for part in parts) == file.length, f"parts of {file.name} do not add up to its length")
     _need(all(part.series_instance_uid == series for part in parts), f"parts of {file.name} lie in another series")
+    _need(len(parts) != 1 or parts[0].sha256 == file.sha256, f"{file.name} and its only part differ in digest")
 
 
 def _need(holds: bool, problem: str) -> None:

@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from iodeep.card import ModelCard
+from pydicom.uid import generate_uid
+
+import iodeep
+from iodeep.card import ModelCard, card_document
+from iodeep.errors import CardError, InputError, IntegrityError
+from iodeep.model_object.check_part import check_payload
+from iodeep.model_object.descriptor import read_descriptor
 from iodeep.model_object.identity import ModelIdentity
+from iodeep.model_object.local_files import open_input, read_range, whole_folder
+from iodeep.model_object.manifest import (
+    MAX_PARTS,
+    Device,
+    Manifest,
+    Packer,
+    PartEntry,
+    PayloadFile,
+    Role,
+    SelfTestEntry,
+    Series,
+    canonical_json,
+    files_of_card,
+    manifest_bytes,
+    manifest_digest,
+)
 from iodeep.model_object.self_test import SelfTest
-from iodeep.ports import ProgressSink, no_progress
+from iodeep.model_object.self_test_rules import check_can_fail
+from iodeep.model_object.write import write_descriptor, write_part
+from iodeep.ports import Progress, ProgressSink, no_progress
+from iodeep.terms import CREATOR_VERSION_UID, deterministic_uid
 
 DEFAULT_PART_SIZE = 64 << 20
+MAX_PART_SIZE = 0xFFFF_FFFE - 1
+"""An OB element has a 32-bit length, even, below the undefined length (PS3.5 7.1.1)."""
+DESCRIPTOR_NAME = "descriptor.dcm"
 
 
 @dataclass(frozen=True)
@@ -42,5 +72,259 @@ def pack_model(
     packed_at: datetime | None = None,
     progress: ProgressSink = no_progress,
 ) -> PackedModel:
-    """Write a model to ``out``, a folder that does not exist yet or is empty."""
-    raise NotImplementedError
+    """Write a model to ``out``, a folder that does not exist yet or is empty.
+
+    ``files``: exactly the names that the card's network lists. ``part_size``: bytes of payload in one instance; odd
+    ones are allowed. Raises CardError for text that DICOM cannot carry, InputError for files, part size and
+    self-test, LocalStorageError where the disk refuses, IntegrityError where reading back finds something else.
+    """
+    _check_text(card)
+    _check_part_size(part_size)
+    sources = _sources(card, files)
+    if self_test is not None:
+        check_can_fail(self_test, card)
+    encoded_test = self_test.encode() if self_test else None
+    scans = _scan_all(sources, part_size, progress)
+    manifest = _manifest(card, sources, scans, encoded_test, packed_at or datetime.now(UTC))
+    with whole_folder(out) as folder:
+        names = _write(folder, manifest, sources, encoded_test, progress)
+        _check_unchanged(sources)
+        _read_back(folder, names, progress)
+    encoded = manifest_bytes(manifest)
+    return PackedModel(
+        folder=out,
+        descriptor=out / DESCRIPTOR_NAME,
+        parts=tuple(out / name for name in names.values()),
+        identity=manifest.identity(manifest_digest(encoded)),
+        study_instance_uid=manifest.study_instance_uid,
+        total_bytes=manifest.total_bytes,
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    name: str
+    role: Role
+    path: Path
+    size: int
+    changed_ns: int
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """Digests of one file: whole, and of each of its parts with their lengths."""
+
+    sha256: str
+    parts: tuple[tuple[int, str], ...]
+
+
+def _check_text(card: ModelCard) -> None:
+    """LO and SH hold neither backslashes nor control characters (PS3.5 6.2)."""
+    texts = {"name": card.name, "summary": card.summary, "developer.name": card.developer.name}
+    for field, text in texts.items():
+        if "\\" in text or any(not character.isprintable() for character in text):
+            raise CardError(
+                f"the card's {field} holds a backslash or a control character",
+                found=repr(text),
+                remedy="Write it in plain text, on one line.",
+            )
+
+
+def _check_part_size(part_size: int) -> None:
+    if not 1 <= part_size <= MAX_PART_SIZE:
+        raise InputError(
+            "the part size is not one that DICOM can carry",
+            expected=f"1 to {MAX_PART_SIZE} bytes",
+            found=f"{part_size}",
+            remedy=f"{DEFAULT_PART_SIZE >> 20} MiB suits every archive that was tried.",
+        )
+
+
+def _sources(card: ModelCard, files: Mapping[str, Path]) -> list[_Source]:
+    roles = {name: role for role, names in files_of_card(card).items() for name in names}
+    missing, extra = sorted(roles.keys() - files.keys()), sorted(files.keys() - roles.keys())
+    if missing or extra:
+        raise InputError(
+            "the files given are not those that the card names",
+            expected=", ".join(roles),
+            found="; ".join(
+                f"{word} {', '.join(names)}" for word, names in (("missing", missing), ("not named", extra)) if names
+            ),
+            remedy="Correct network.files, external_data and trainable in the card, or give those files.",
+        )
+    return [_source(name, role, files[name]) for name, role in roles.items()]
+
+
+def _source(name: str, role: Role, path: Path) -> _Source:
+    try:
+        status = path.stat()
+        readable = path.is_file() and os.access(path, os.R_OK)
+    except OSError as error:
+        raise InputError(f"{path}, for {name} of the card, cannot be read: {error.strerror}") from error
+    if not readable:
+        raise InputError(f"{path}, for {name} of the card, is not a file that can be read")
+    if not status.st_size:
+        raise InputError(f"{path}, for {name} of the card, is empty", remedy="Export the network again.")
+    return _Source(name, role, path, status.st_size, status.st_mtime_ns)
+
+
+def _scan_all(sources: list[_Source], part_size: int, progress: ProgressSink) -> list[_Scan]:
+    count = sum(-(-source.size // part_size) for source in sources)
+    if count > MAX_PARTS:
+        raise InputError(
+            "the model would have too many parts",
+            expected=f"at most {MAX_PARTS}",
+            found=f"{count} of {part_size} bytes",
+            remedy="Give a larger part size.",
+        )
+    advance = _counter("digest", sum(source.size for source in sources), progress)
+    return [_scan(source, part_size, advance) for source in sources]
+
+
+def _scan(source: _Source, part_size: int, advance: Callable[[int], None]) -> _Scan:
+    whole = hashlib.sha256()
+    parts: list[tuple[int, str]] = []
+    with open_input(source.path) as file:
+        for offset in range(0, source.size, part_size):
+            digest = hashlib.sha256()
+            length = 0
+            for piece in read_range(file, offset, min(part_size, source.size - offset)):
+                digest.update(piece)
+                whole.update(piece)
+                advance(len(piece))
+                length += len(piece)
+            parts.append((length, digest.hexdigest()))
+    if sum(length for length, _ in parts) != source.size:
+        raise _changed(source)
+    return _Scan(whole.hexdigest(), tuple(parts))
+
+
+def _manifest(
+    card: ModelCard, sources: list[_Source], scans: list[_Scan], self_test: bytes | None, packed_at: datetime
+) -> Manifest:
+    series = Series(
+        descriptor=_fresh_uid(),
+        networks=_fresh_uid(),
+        trainable=_fresh_uid() if card.network.trainable else None,
+    )
+    files = tuple(
+        PayloadFile(name=source.name, role=source.role, length=source.size, sha256=scan.sha256)
+        for source, scan in zip(sources, scans, strict=True)
+    )
+    return Manifest(
+        packed_at=packed_at.astimezone(UTC).replace(microsecond=0),
+        packer=Packer(name="IODeep", version=iodeep.__version__, creator_version_uid=CREATOR_VERSION_UID),
+        card=card,
+        patient_id=card.patient_id,
+        study_instance_uid=_fresh_uid(),
+        sop_instance_uid=_fresh_uid(),
+        series=series,
+        device=_device(card, files),
+        parents=card.parents,
+        files=files,
+        parts=_parts(sources, scans, series),
+        self_test=_self_test_entry(self_test),
+    )
+
+
+def _parts(sources: list[_Source], scans: list[_Scan], series: Series) -> tuple[PartEntry, ...]:
+    numbers = {series.networks: 0, series.trainable: 0}
+    entries: list[PartEntry] = []
+    for source, scan in zip(sources, scans, strict=True):
+        uid = series.trainable if source.role is Role.TRAINABLE else series.networks
+        assert uid is not None
+        for index, (length, sha256) in enumerate(scan.parts, start=1):
+            numbers[uid] += 1
+            entries.append(
+                PartEntry(
+                    sop_instance_uid=_fresh_uid(),
+                    series_instance_uid=uid,
+                    instance_number=numbers[uid],
+                    file=source.name,
+                    index=index,
+                    count=len(scan.parts),
+                    length=length,
+                    sha256=sha256,
+                )
+            )
+    return tuple(entries)
+
+
+def _fresh_uid() -> str:
+    """Instances are immutable, so a model that is packed again gets new UIDs: archives keep the first or the last."""
+    return str(generate_uid(prefix=None))
+
+
+def _device(card: ModelCard, files: tuple[PayloadFile, ...]) -> Device:
+    """The same card and files are the same device, however often and in whatever parts they are packed."""
+    content = canonical_json({"card": card_document(card), "files": {file.name: file.sha256 for file in files}})
+    return Device(
+        device_uid=deterministic_uid("device", hashlib.sha256(content).hexdigest()),
+        device_class_uid=deterministic_uid("device class", card.developer.name, card.token),
+    )
+
+
+def _self_test_entry(encoded: bytes | None) -> SelfTestEntry | None:
+    if encoded is None:
+        return None
+    return SelfTestEntry(length=len(encoded), sha256=hashlib.sha256(encoded).hexdigest())
+
+
+def _write(
+    folder: Path, manifest: Manifest, sources: list[_Source], self_test: bytes | None, progress: ProgressSink
+) -> dict[str, str]:
+    """Write every instance; names of the part files by SOP Instance UID."""
+    encoded = manifest_bytes(manifest)
+    sha256 = manifest_digest(encoded)
+    advance = _counter("write", manifest.total_bytes, progress)
+    names: dict[str, str] = {}
+    for source in sources:
+        offset = 0
+        with open_input(source.path) as file:
+            for part in manifest.parts_of(source.name):
+                name = _part_name(part, source.role)
+                write_part(folder / name, manifest, part, sha256, file, offset)
+                names[part.sop_instance_uid] = name
+                offset += part.length
+                advance(part.length)
+    write_descriptor(folder / DESCRIPTOR_NAME, manifest, encoded, sha256, self_test)
+    return names
+
+
+def _part_name(part: PartEntry, role: Role) -> str:
+    return f"{'trainable' if role is Role.TRAINABLE else 'network'}-{part.instance_number:05}.dcm"
+
+
+def _check_unchanged(sources: list[_Source]) -> None:
+    for source in sources:
+        if _source(source.name, source.role, source.path) != source:
+            raise _changed(source)
+
+
+def _changed(source: _Source) -> InputError:
+    return InputError(f"{source.path} changed while it was packed", remedy="Wait until it is written, then pack again.")
+
+
+def _read_back(folder: Path, names: dict[str, str], progress: ProgressSink) -> None:
+    """A model counts as packed only after its files were read again and every digest held."""
+    descriptor = read_descriptor(folder / DESCRIPTOR_NAME)
+    advance = _counter("read back", descriptor.total_bytes, progress)
+    for part in descriptor.parts:
+        try:
+            check_payload(descriptor, part, folder / names[part.sop_instance_uid], advance)
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"{part} is not on the disk as it was read",
+                remedy="The network's file changed while it was packed, or the disk is faulty. Nothing was left behind.",
+            ) from error
+
+
+def _counter(step: str, total: int, progress: ProgressSink) -> Callable[[int], None]:
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(Progress(step, done, total, "bytes"))
+
+    return advance

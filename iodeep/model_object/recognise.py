@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from iodeep.errors import IODeepError
+from iodeep.model_object import private_block as block
+from iodeep.model_object.dicom_file import read_header
+from iodeep.model_object.legacy import find_legacy
+
 
 class ObjectKind(StrEnum):
     """What a file can be."""
@@ -18,7 +23,7 @@ class ObjectKind(StrEnum):
 
 @dataclass(frozen=True)
 class Recognised:
-    """What a file is, and a sentence that says so."""
+    """What a file is, and a sentence that says so. The UIDs are as the file says, unchecked."""
 
     kind: ObjectKind
     reason: str
@@ -28,5 +33,32 @@ class Recognised:
 
 
 def recognise(path: Path) -> Recognised:
-    """What ``path`` is; never raises for what is in the file."""
-    raise NotImplementedError
+    """What ``path`` is; whatever is in the file, the answer is a sentence and not an error."""
+    try:
+        legacy = find_legacy(path)
+        if legacy is not None:
+            reason = "A network in the published prior art's format: explained, never run."
+            return Recognised(ObjectKind.LEGACY, reason, legacy.text("SOPInstanceUID"), legacy.text("StudyInstanceUID"))
+        header = read_header(path)
+        kind, reason = _kind(
+            manifest=block.raw_value(header.dataset, block.MANIFEST) is not None,
+            index=block.text_value(header.dataset, block.PART_INDEX),
+            file=block.text_value(header.dataset, block.FILE_NAME),
+        )
+    except IODeepError as error:
+        return Recognised(ObjectKind.OTHER, str(error))
+    return Recognised(
+        kind,
+        reason,
+        header.text("SOPInstanceUID"),
+        header.text("StudyInstanceUID"),
+        block.text_value(header.dataset, block.MANIFEST_SHA256) or "",
+    )
+
+
+def _kind(*, manifest: bool, index: str | None, file: str | None) -> tuple[ObjectKind, str]:
+    if manifest:
+        return ObjectKind.DESCRIPTOR, "The descriptor of a model."
+    if index is not None:
+        return ObjectKind.PART, f"Part {index} of {file or 'a payload file'} of a model."
+    return ObjectKind.OTHER, f"A DICOM object without the private block {block.CREATOR!r} of a model."
