@@ -64,7 +64,7 @@ class ElementReader:
 
     def next_element(self, end: int | None) -> Header | None:
         """The next element up to ``end`` or an item's delimiter; group lengths and trailing padding are passed over."""
-        while end is None or self.file.tell() < end:
+        while (end is None or self.file.tell() < end) and not self._at_trailing_zeros():
             header = self._header(end)
             if header.tag == _ITEM_END and end is None:
                 return None
@@ -95,6 +95,17 @@ class ElementReader:
     def within(self, header: Header) -> ElementReader:
         """The reader for a sequence's items: those of an unknown VR are in Implicit VR (PS3.5 6.2.2)."""
         return ElementReader(self.file, self.path, self.implicit or header.vr == "UN", self.size)
+
+    def _at_trailing_zeros(self) -> bool:
+        """Whether nothing but zeros follows in the file: some scanners fill up a block; no data set has a group 0000."""
+        start = self.file.tell()
+        if self.file.read(8) == bytes(8):
+            while (chunk := self.file.read(1 << 16)) and not any(chunk):
+                pass
+            if not chunk:
+                return True
+        self.file.seek(start)
+        return False
 
     def _header(self, end: int | None) -> Header:
         group, element = struct.unpack("<HH", self._read(4, end))

@@ -19,6 +19,9 @@ from pacs_bridge._elements import PIXEL_DATA, DataSet, ElementReader, Header, Ma
 _CHUNK = 1 << 20
 _DEEPEST = 64
 _NATIVE = frozenset({str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian)})
+_TEXT = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"})
+"""VRs in which spaces around each value say nothing; in long texts the ones in front do."""
+_LONGEST_TEXT = 1 << 16
 _PADDING = frozenset({b" ", b"\0"})
 
 
@@ -169,12 +172,33 @@ def _values(
     """Equal bytes; a value of odd length may have got the padding byte that PS3.5 6.2 asks for."""
     if left.length is None or right.length is None:
         return Difference(_where(where), "encapsulated in one and not in the other")
+    if _same_text(ours, theirs, left, right):
+        return None
     padded = left.length % 2 == 1 and right.length == left.length + 1
     if left.length != right.length and not padded:
         return Difference(_where(where), f"{left.length} bytes were sent, the archive has {right.length}")
     if not _equal(ours, theirs, left.length) or (padded and theirs.file.read(1) not in _PADDING):
         return Difference(_where(where), f"the value ({left.length} bytes) was altered")
     return None
+
+
+def _same_text(ours: ElementReader, theirs: ElementReader, left: Header, right: Header) -> bool:
+    """Whether both are text that differs at most in the spaces that PS3.5 6.2 calls insignificant.
+
+    Archives write such values anew. Where it is False, both readers are back at the start of the values.
+    """
+    if (left.vr or right.vr) not in _TEXT or max(left.length or 0, right.length or 0) > _LONGEST_TEXT:
+        return False
+    starts = ours.file.tell(), theirs.file.tell()
+    if _significant(ours.file.read(left.length or 0)) == _significant(theirs.file.read(right.length or 0)):
+        return True
+    ours.file.seek(starts[0])
+    theirs.file.seek(starts[1])
+    return False
+
+
+def _significant(value: bytes) -> list[bytes]:
+    return [part.strip(b" \0") for part in value.split(b"\\")]
 
 
 def _where(above: tuple[str, ...], header: Header | None = None) -> str:

@@ -12,10 +12,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import dcmread, dcmwrite
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
+from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 from pynetdicom.dsutils import create_file_meta, encode_file_meta, split_dataset
 
 from iodeep.errors import InputError
@@ -49,8 +56,7 @@ def read_instance(path: Path) -> Instance:
     """The instance in a Part 10 file; raises :class:`~iodeep.errors.InputError` where it is none."""
     try:
         meta, offset = split_dataset(path)
-        with path.open("rb") as file:
-            header = read_partial(file, stop_when=_after_series)
+        header = _header(path, offset, str(meta.get("TransferSyntaxUID", "")))
         length = path.stat().st_size - offset
     except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError) as error:
         raise _not_dicom(path, str(error)) from error
@@ -89,7 +95,7 @@ def write_header(file: BinaryIO, sop_class: str, uid: str, transfer_syntax: str)
 
 def is_rewritable(transfer_syntax: str) -> bool:
     """Whether a data set of that transfer syntax can be written uncompressed without touching its pixels."""
-    return transfer_syntax in (*UNCOMPRESSED, str(DeflatedExplicitVRLittleEndian))
+    return transfer_syntax in {*UNCOMPRESSED, str(DeflatedExplicitVRLittleEndian)}
 
 
 def rewritten(instance: Instance, transfer_syntax: str, target: Path) -> Instance:
@@ -108,6 +114,16 @@ def rewritten(instance: Instance, transfer_syntax: str, target: Path) -> Instanc
 def remove_quietly(path: Path) -> None:
     """Remove a file of ours that may not be there any more."""
     path.unlink(missing_ok=True)
+
+
+def _header(path: Path, offset: int, transfer_syntax: str) -> Dataset:
+    """The elements up to Series Instance UID."""
+    if transfer_syntax == DeflatedExplicitVRLittleEndian:
+        return dcmread(path, specific_tags=["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
+    implicit = transfer_syntax == ImplicitVRLittleEndian
+    with path.open("rb") as file:
+        file.seek(offset)
+        return read_dataset(file, implicit, transfer_syntax != ExplicitVRBigEndian, stop_when=_after_series)
 
 
 def _after_series(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
