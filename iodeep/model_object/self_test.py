@@ -48,7 +48,7 @@ class SelfTest:
 
     ``inputs``: int16, uint8 or float32 voxels with axes (slice, row, column), and their affine. ``labels`` or ``masks``
     as in :class:`iodeep.prediction.Segmentation`; at most one of the two, neither for a network that only classifies.
-    ``mean_foreground_probability``: mean over all voxels of one minus the background's probability, where recorded.
+    ``mean_foreground_probability``: mean over all voxels of the largest segment's probability, where recorded.
     """
 
     inputs: Mapping[str, Volume]
