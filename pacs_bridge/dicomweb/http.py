@@ -156,6 +156,10 @@ def _failed(url: str, error: Exception) -> ArchiveError:
 
 def _split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:
     split = urlsplit(url.rstrip("/"))
+    if split.scheme not in ("http", "https") or not split.hostname:
+        raise SettingsError(
+            f"the DICOMweb root {url!r} is not an HTTP address", remedy='Write dicomweb = "http://host:port/root".'
+        )
     if split.username is None:
         return urlunsplit(split), None
     bare = split._replace(netloc=split.netloc.rpartition("@")[2])

@@ -57,9 +57,12 @@ def receive(
         headers = {"Accept": ACCEPT}
         with service.session.get(url, headers=headers, stream=True, timeout=service.timeout) as response:
             raise_for_status(url, response)
-            for body in _bodies(url, response):
-                _write(folder / _UNFINISHED, body, received)
-                yield _kept(url, wanted, folder)
+            try:
+                for body in _bodies(url, response):
+                    _write(folder / _UNFINISHED, body, received)
+                    yield _kept(url, wanted, folder)
+            except MultipartError as error:
+                raise _cut_off(url, str(error)) from error
 
 
 def move(folder: Path, uids: list[str], into: Path) -> list[Path]:
@@ -82,14 +85,11 @@ def _bodies(url: str, response: requests.Response) -> Iterator[Iterator[bytes]]:
 
 
 def _parts(url: str, reader: PartReader) -> Iterator[Iterator[bytes]]:
-    try:
-        while (header := reader.next_part()) is not None:
-            media_type, _ = parameters_of(header.get("content-type", _DICOM))
-            if media_type != _DICOM:
-                raise _not_dicom(url, media_type, "")
-            yield reader.body()
-    except MultipartError as error:
-        raise _cut_off(url, str(error)) from error
+    while (header := reader.next_part()) is not None:
+        media_type, _ = parameters_of(header.get("content-type", _DICOM))
+        if media_type != _DICOM:
+            raise _not_dicom(url, media_type, "")
+        yield reader.body()
 
 
 def _write(path: Path, body: Iterator[bytes], received: Callable[[int], None]) -> None:

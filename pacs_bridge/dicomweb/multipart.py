@@ -38,7 +38,7 @@ class Outgoing:
 
     def __len__(self) -> int:
         opening = len(self._opening())
-        return sum(opening + path.stat().st_size + 2 for path in self.paths) + len(self._closing())
+        return sum(opening + _size(path) + 2 for path in self.paths) + len(self._closing())
 
     def __iter__(self) -> Iterator[bytes]:
         for path in self.paths:
@@ -57,7 +57,7 @@ class Outgoing:
         """A file's bytes; one that changes its length under us would be taken for another part's."""
         try:
             with path.open("rb") as file:
-                left = path.stat().st_size
+                left = _size(path)
                 while left:
                     chunk = file.read(min(CHUNK, left))
                     if not chunk:
@@ -67,6 +67,13 @@ class Outgoing:
                     yield chunk
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def parameters_of(content_type: str) -> tuple[str, dict[str, str]]:
