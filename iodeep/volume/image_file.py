@@ -10,10 +10,11 @@ from struct import unpack
 from typing import BinaryIO
 
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from iodeep.errors import InputError
 
@@ -29,7 +30,6 @@ _LOOKED_AT = (
     *("BitsAllocated", "BitsStored", "PixelRepresentation", "InstanceNumber"),
 )
 """What is converted while the file is at hand, so that garbage in it is told of the file and not met later."""
-_MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _SEND_AGAIN = "Send or export the file again."
 
 
@@ -83,16 +83,29 @@ def _image_file(path: Path) -> ImageFile | LeftOut:
     if found is None:
         return LeftOut.NOT_DICOM
     header, pixels, size = found
-    missing = [keyword for keyword in _IDENTITY if not header.get(keyword)]
-    if "Rows" not in header or header.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_STORAGE_DIRECTORY:
+    if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         return LeftOut.NOT_AN_IMAGE
+    if pixels is None and _ends_early(header):
+        raise InputError(f"{path} is truncated: it ends before its pixel data", remedy=_SEND_AGAIN)
+    if "Rows" not in header:
+        return LeftOut.NOT_AN_IMAGE
+    missing = [keyword for keyword in _IDENTITY if not header.get(keyword)]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}", remedy=_SEND_AGAIN)
     for keyword in _LOOKED_AT:
         header.get(keyword)
-    if pixels is None:
+    if pixels is None:  # such as an RT Dose or a Segmentation without
         raise InputError(f"{path} is truncated: it ends before its pixel data", remedy=_SEND_AGAIN)
     return ImageFile(path, header, pixels, size)
+
+
+def _ends_early(header: FileDataset) -> bool:
+    """Whether a data set without pixels is the begin of something longer: its last value is short, or it should be an image."""
+    last = header.get_item(max(header.keys())) if len(header) else None
+    if isinstance(last, RawDataElement) and last.value is not None and len(last.value) < last.length:
+        return last.length != _UNDEFINED_LENGTH
+    kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    return kind is None or "Image Storage" in kind.name
 
 
 def _read_header(path: Path) -> tuple[FileDataset, PixelElement | None, int] | None:

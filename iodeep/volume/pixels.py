@@ -9,12 +9,15 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
+from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes
 
 from iodeep.errors import CancelledError, InputError
 from iodeep.ports import Cancellation, Progress, ProgressSink
+from iodeep.volume.checks import frame_count
+from iodeep.volume.codestream import coded_size, states_size
 from iodeep.volume.frames import Frame
 from iodeep.volume.image_file import ImageFile
 from iodeep.volume.rescaled import RescaledVoxels
@@ -53,15 +56,17 @@ def stored_frames(file: ImageFile, shape: tuple[int, int]) -> Iterator[Stored]:
     with file.path.open("rb") as stream:
         if stream.seek(0, 2) != file.size:
             raise InputError(f"{file.path} has changed since its header was read", remedy="Start again.")
-        frames = _decoded(file, stream)
+        frames = _decoded(file, stream, shape)
         while True:
             try:
                 stored = next(frames, None)
+            except InputError:
+                raise
             except Exception as error:  # the boundary of one frame's codec
                 raise InputError(
                     f"the pixels of {file.path} cannot be decoded",
                     expected=file.pixels.transfer_syntax.name,
-                    found=str(error) or type(error).__name__,
+                    found=" ".join(str(error).split()) or type(error).__name__,
                     remedy="Send or export the file again, uncompressed if it is compressed.",
                 ) from error
             if stored is None:
@@ -71,7 +76,25 @@ def stored_frames(file: ImageFile, shape: tuple[int, int]) -> Iterator[Stored]:
             yield stored
 
 
-def _decoded(file: ImageFile, stream: BinaryIO) -> Iterator[Stored]:
+def _check_coded_sizes(file: ImageFile, stream: BinaryIO, shape: tuple[int, int]) -> None:
+    """Codecs allocate what a frame's own header says, so it has to agree with the data set."""
+    pixels = file.pixels
+    if not states_size(pixels.transfer_syntax):
+        return
+    count = frame_count(file.header)
+    for number, frame in enumerate(generate_frames(_source(file, stream), number_of_frames=count), start=1):
+        size = coded_size(frame, pixels.transfer_syntax)
+        if size != shape:
+            raise InputError(
+                f"frame {number} of {file.path} is not what the header says",
+                expected=f"{shape[0]} x {shape[1]} pixels",
+                found=f"{size[0]} x {size[1]}" if size else f"no {pixels.transfer_syntax.name} frame",
+                remedy="Send or export the file again.",
+            )
+
+
+def _decoded(file: ImageFile, stream: BinaryIO, shape: tuple[int, int]) -> Iterator[Stored]:
+    _check_coded_sizes(file, stream, shape)
     decoder = get_decoder(file.pixels.transfer_syntax)
     options = as_pixel_options(file.header, pixel_keyword="PixelData", pixel_vr="OW")
     arrays = decoder.iter_array(
