@@ -24,7 +24,8 @@ START_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 5.0
 _ATTEMPTS = 5
-_LOG_TAIL = 2000
+_LOG_LINES = 3
+_LOG_TAIL = 600
 
 
 class PortTakenError(ArchiveError):
@@ -103,14 +104,18 @@ def _started(
 def _spawn(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """A process in a session of its own (its children end with it) whose input closes when we are gone."""
     try:
-        with log.open("wb") as output:
+        output = log.open("wb")
+    except OSError as error:
+        raise LocalStorageError(f"{log} cannot be written: {error.strerror}") from error
+    with output:
+        try:
             return subprocess.Popen(
                 list(command), stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
             )
-    except FileNotFoundError as error:
-        raise ArchiveError(f"{command[0]} is not installed", remedy="Install it, or name another PACS.") from error
-    except OSError as error:
-        raise LocalStorageError(f"{log} cannot be written: {error.strerror}") from error
+        except OSError as error:
+            raise ArchiveError(
+                f"{command[0]} cannot be started: {error.strerror}", remedy="Install it, or name another PACS."
+            ) from error
 
 
 def _wait_until_ready(server: ServerProcess, ready: Ready, seconds: float) -> None:
@@ -122,7 +127,7 @@ def _wait_until_ready(server: ServerProcess, ready: Ready, seconds: float) -> No
             raise _ended(server)
         if _listens(server) and ready(server.port):
             return
-    raise ArchiveError(f"{server.name} did not answer within {seconds:g} s", found=_tail(server.log))
+    raise ArchiveError(f"{server.name} did not answer within {seconds:g} s", found=_last_lines(server.log))
 
 
 def _listens(server: ServerProcess) -> bool:
@@ -135,14 +140,19 @@ def _listens(server: ServerProcess) -> bool:
 
 
 def _ended(server: ServerProcess) -> ArchiveError:
-    log = _tail(server.log)
-    taken = any(sign in log.lower() for sign in ("address already in use", "in use", "cannot bind"))
+    log = server.log.read_text(encoding="utf-8", errors="replace").lower()
+    taken = "already in use" in log  # in these words from Python, DCMTK and Orthanc
     kind = PortTakenError if taken else ArchiveError
-    return kind(f"{server.name} ended with {server.process.returncode} while starting", found=f"in its log: {log}")
+    return kind(
+        f"{server.name} ended with {server.process.returncode} while starting",
+        found=_last_lines(server.log),
+        remedy=f"The whole log is {server.log}.",
+    )
 
 
-def _tail(log: Path) -> str:
-    return log.read_bytes()[-_LOG_TAIL:].decode(errors="replace").strip() or "an empty log"
+def _last_lines(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return " | ".join([line.strip() for line in lines if line.strip()][-_LOG_LINES:])[-_LOG_TAIL:] or "an empty log"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
