@@ -22,7 +22,7 @@ from iodeep.model_object import (
 )
 from iodeep.ports import Archive, Cancellation, Level, ProgressSink, Wanted, no_progress
 from iodeep.selection import list_models
-from iodeep.trust import sha256_of_file
+from iodeep.trust import file_sha256
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _kept_files(descriptor: ModelDescriptor, kept: Path) -> dict[str, Path] | No
     """The cached files, or None where one is missing or not what the manifest says."""
     for file in descriptor.manifest.files:
         path = kept / file.name
-        if not path.is_file() or path.stat().st_size != file.length or sha256_of_file(path) != file.sha256:
+        if not path.is_file() or path.stat().st_size != file.length or file_sha256(path) != file.sha256:
             return None
     return {file.name: kept / file.name for file in descriptor.manifest.files}
 

@@ -1,0 +1,174 @@
+"""The main job through the command line: what a user types, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from highdicom.seg import segread
+
+from tests.end_to_end.conftest import HEAD, IMAGES, ROOT, CommandLine, FilledArchive
+
+HEAD_SERIES = "0.0.0.0.3.8811.2.20010413115754.12432"
+HEAD_STUDY = "0.0.0.0.2.8811.20010413115754.12432"
+
+
+def test_echo_says_who_answered(iodeep: CommandLine, archive: FilledArchive) -> None:
+    ended = iodeep("echo", "--pacs", archive.url)
+
+    assert ended.code == 0
+    assert "answered in" in ended.out
+
+
+def test_models_are_listed_with_what_they_are_for(iodeep: CommandLine, archive: FilledArchive) -> None:
+    ended = iodeep("models", "--pacs", archive.url, "--json")
+
+    listed = {row["name"]: row for row in json.loads(ended.out)["models"]}
+    assert len(listed) == len(archive.objects)
+    assert listed["Brain extraction"]["regions"] == ["HEAD"]
+    assert listed["Brain extraction"]["payload_bytes"] > 8_000_000
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (("--modality", "CR"), {"Lung fields in chest radiographs"}),
+        (("--anatomy", "LIVER"), {"Liver in CT"}),
+        (("--disease", "GLIOMA"), {"Glioma in multi-sequence MR"}),
+        (("--name", "brain"), {"Brain extraction"}),
+        (("--name", "nothing of that name"), set()),
+    ],
+)
+def test_models_can_be_narrowed(
+    iodeep: CommandLine, archive: FilledArchive, options: tuple[str, ...], names: set[str]
+) -> None:
+    ended = iodeep("models", "--pacs", archive.url, *options, "--json")
+
+    assert {row["name"] for row in json.loads(ended.out)["models"]} == names
+
+
+@pytest.mark.parametrize("subject", [HEAD, HEAD_SERIES, HEAD_STUDY], ids=["folder", "series", "study"])
+def test_the_head_series_gets_the_brain_model(iodeep: CommandLine, archive: FilledArchive, subject: Path | str) -> None:
+    ended = iodeep("select", subject, "--pacs", archive.url, "--json")
+
+    decision = json.loads(ended.out)
+    assert ended.code == 0
+    assert decision["chosen"] == "Brain extraction 1.0.2"
+
+
+def test_explain_gives_every_model_of_the_archive_its_reasons(iodeep: CommandLine, archive: FilledArchive) -> None:
+    decision = json.loads(iodeep("select", HEAD, "--pacs", archive.url, "--explain", "--json").out)
+
+    judged = {each["model"]: each for each in decision["candidates"]}
+    assert len(judged) == len(archive.objects)
+    liver = [each["sentence"] for each in judged["Liver in CT 2.1.0"]["requirements"] if not each["passed"]]
+    assert any("CT" in sentence and "MR" in sentence for sentence in liver)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [("monochrome2.dcm", ("shoulder",)), ("j2k.dcm", ("localizer",)), ("jpeg_lossless_sel1.dcm", ("localizer",))],
+)
+def test_a_shoulder_and_a_localizer_are_refused_with_the_reason(
+    iodeep: CommandLine, archive: FilledArchive, image: str, words: tuple[str, ...]
+) -> None:
+    ended = iodeep("select", IMAGES / image, "--pacs", archive.url)
+
+    assert ended.code == 3
+    for word in words:
+        assert word in ended.out.lower()
+
+
+@pytest.fixture(scope="session")
+def direct_mask(tmp_path_factory: pytest.TempPathFactory) -> sitk.Image:
+    """What the network gives without IODeep: the script of 20 lines."""
+    path = tmp_path_factory.mktemp("direct") / "mask.nrrd"
+    subprocess.run([sys.executable, "scripts/direct_brain.py", str(path)], cwd=ROOT, check=True, capture_output=True)
+    return sitk.ReadImage(str(path))
+
+
+def test_run_writes_what_the_network_gives_when_run_directly(
+    iodeep: CommandLine, archive: FilledArchive, direct_mask: sitk.Image, tmp_path: Path
+) -> None:
+    out = tmp_path / "results"
+    ended = iodeep("run", HEAD_SERIES, "--pacs", archive.url, "--out", out, "--json")
+    report = json.loads(ended.out)
+
+    (brain,) = report["segments"]
+    assert 1200 <= brain["volume_ml"] <= 1400
+    assert report["stored"] or report["already_there"]
+    assert (out / "overlay.png").stat().st_size > 10_000
+
+    fetched = iodeep("fetch", HEAD_STUDY, "--pacs", archive.url, "--out", tmp_path / "back", "--json")
+    back = {str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID): Path(path)
+            for path in json.loads(fetched.out)["files"]}  # fmt: skip
+    segmentation = segread(back[report["segmentation_uid"]])
+    assert report["report_uid"] in back
+    assert _dice(segmentation, direct_mask) >= 0.995
+
+
+def _dice(segmentation: object, direct: sitk.Image) -> float:
+    """Dice between the SEG, placed by its own geometry, and the mask of the direct run, by ITK's."""
+    volume = segmentation.get_volume(combine_segments=True)  # type: ignore[attr-defined]
+    indices = np.argwhere(volume.array > 0)
+    points = volume.map_indices_to_reference(indices)
+    truth = sitk.GetArrayFromImage(direct)
+    matched = 0
+    for point in points:
+        i, j, k = direct.TransformPhysicalPointToIndex(point.tolist())
+        matched += int(truth[k, j, i] > 0)
+    return 2 * matched / (len(points) + int((truth > 0).sum()))
+
+
+def test_running_twice_stores_once(iodeep: CommandLine, archive: FilledArchive) -> None:
+    first = json.loads(iodeep("run", HEAD_SERIES, "--pacs", archive.url, "--json").out)
+    second = json.loads(iodeep("run", HEAD_SERIES, "--pacs", archive.url, "--json").out)
+
+    assert second["already_there"]
+    assert not second["stored"]
+    assert second["segmentation_uid"] == first["segmentation_uid"]
+
+
+def test_a_dry_run_writes_to_the_folder_only(iodeep: CommandLine, archive: FilledArchive, tmp_path: Path) -> None:
+    out = tmp_path / "dry"
+    ended = iodeep("run", HEAD, "--pacs", archive.url, "--seg", "FRACTIONAL", "--dry-run", "--out", out, "--json")
+    report = json.loads(ended.out)
+
+    held = json.loads(iodeep("fetch", HEAD_STUDY, "--pacs", archive.url, "--out", tmp_path / "b", "--json").out)[
+        "files"
+    ]
+    uids = {str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in held}
+    assert ended.code == 0
+    assert not report["stored"]
+    assert len(list(out.glob("*.dcm"))) == 2
+    assert report["segmentation_uid"] not in uids
+
+
+def test_verify_checks_digests_structure_and_the_self_test(iodeep: CommandLine, archive: FilledArchive) -> None:
+    ended = iodeep("verify", archive.objects["BRAINMASK"], "--json")
+
+    verdict = json.loads(ended.out)
+    assert ended.code == 0, ended
+    assert verdict["holds"]
+    assert {"structure", "self-test"} <= {check["subject"] for check in verdict["checks"]}
+
+
+def test_a_model_is_shown_and_verified_by_its_uid(iodeep: CommandLine, archive: FilledArchive) -> None:
+    rows = json.loads(iodeep("models", "--pacs", archive.url, "--name", "Brain", "--json").out)["models"]
+    for uid in (rows[0]["study_instance_uid"], rows[0]["sop_instance_uid"]):
+        shown = json.loads(iodeep("show", uid, "--pacs", archive.url, "--json").out)
+        assert shown["card"]["name"] == "Brain extraction"
+    assert iodeep("verify", rows[0]["study_instance_uid"], "--pacs", archive.url).code == 0
+
+
+def test_doctor_finds_nothing_wrong_here(iodeep: CommandLine, archive: FilledArchive) -> None:
+    ended = iodeep("doctor", "--pacs", archive.url, "--json")
+
+    assert ended.code == 0, ended.out
+    assert any("model objects" in finding["sentence"] for finding in json.loads(ended.out)["findings"])
