@@ -19,12 +19,85 @@ MISSPELT = 0.6
 """How much a word counts that is one letter off."""
 _SHORTEST_STEM = 3
 _SHORTEST_MISSPELT = 6
-_MODALITIES = ("CTA", "CT", "MRI", "MRT", "MRA", "MR", "IRM", "TDM", "TAC", "TC", "RM", "TK", "XR", "RX", "US", "PET", "NM")
-_GLUABLE = frozenset(
-    "ABD ABDO ABDOMEN PEL PELV PELVIS CHEST THX THOR THORAX HEAD NECK BRAIN SPINE LSPINE CSPINE TSPINE KNEE HIP "
-    "SHOULDER ANKLE FOOT WRIST ELBOW LIVER CAP SINUS ORBIT FACE".split()
+_MODALITIES = (
+    "CTA",
+    "CT",
+    "MRI",
+    "MRT",
+    "MRA",
+    "MR",
+    "IRM",
+    "TDM",
+    "TAC",
+    "TC",
+    "RM",
+    "TK",
+    "XR",
+    "RX",
+    "US",
+    "PET",
+    "NM",
 )
-_TAIL = frozenset("W WO WX WWO C I IV WC WOC CON CONT CONTR CONTRAST WITH WITHOUT L R LT RT BIL BILAT UNI PLUS".split())
+_GLUABLE = frozenset(
+    [
+        "ABD",
+        "ABDO",
+        "ABDOMEN",
+        "PEL",
+        "PELV",
+        "PELVIS",
+        "CHEST",
+        "THX",
+        "THOR",
+        "THORAX",
+        "HEAD",
+        "NECK",
+        "BRAIN",
+        "SPINE",
+        "LSPINE",
+        "CSPINE",
+        "TSPINE",
+        "KNEE",
+        "HIP",
+        "SHOULDER",
+        "ANKLE",
+        "FOOT",
+        "WRIST",
+        "ELBOW",
+        "LIVER",
+        "CAP",
+        "SINUS",
+        "ORBIT",
+        "FACE",
+    ]
+)
+_TAIL = frozenset(
+    [
+        "W",
+        "WO",
+        "WX",
+        "WWO",
+        "C",
+        "I",
+        "IV",
+        "WC",
+        "WOC",
+        "CON",
+        "CONT",
+        "CONTR",
+        "CONTRAST",
+        "WITH",
+        "WITHOUT",
+        "L",
+        "R",
+        "LT",
+        "RT",
+        "BIL",
+        "BILAT",
+        "UNI",
+        "PLUS",
+    ]
+)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 
 TRUNK_ORDER = ("HEAD", "NECK", "CHEST", "ABDOMEN", "PELVIS")
 """From head to hip: scans of several regions cover neighbours in this order."""
@@ -37,7 +38,7 @@ _COMBINED = {
 }
 
 _NEIGHBOURS = (
-    *zip(TRUNK_ORDER, TRUNK_ORDER[1:], strict=False),
+    *pairwise(TRUNK_ORDER),
     ("HEAD", "CSPINE"),
     ("NECK", "CSPINE"),
     ("CSPINE", "TSPINE"),
@@ -123,19 +124,6 @@ def covers(examined: str, wanted: str) -> bool:
         return True
     parts = places()[wanted].parts
     return bool(parts) and all(covers(examined, part) for part in parts)
-
-
-@cache
-def is_detail(examined: str, wanted: str) -> bool:
-    """Whether ``examined`` is a structure inside ``wanted``, of which its examination may show only a part."""
-    return is_organ(examined) and bool(zones_of(examined)) and zones_of(examined) <= zones_of(wanted)
-
-
-@cache
-def containing(region: str) -> tuple[str, ...]:
-    """Every region whose examination shows ``region``, itself first."""
-    others = sorted(term for term in places() if term != region and covers(term, region))
-    return (region, *others)
 
 
 @cache

@@ -111,9 +111,7 @@ def _kind(text: str, place: str) -> Kind:
     try:
         return Kind(text)
     except ValueError as error:
-        raise SettingsError(
-            f"{place}: kind {text!r} is not known", expected=f"one of {', '.join(Kind)}"
-        ) from error
+        raise SettingsError(f"{place}: kind {text!r} is not known", expected=f"one of {', '.join(Kind)}") from error
 
 
 def _annex_l_meanings(known: set[str]) -> Iterator[Word]:

@@ -29,9 +29,7 @@ _OWN = frozenset({Attribute.SERIES, Attribute.ANATOMIC_REGION, Attribute.MODALIT
 def settled(readings: Sequence[Reading]) -> list[Reading]:
     """The readings without a series description that may only name a window (LUNG in a scan of the abdomen)."""
     others = frozenset().union(*(reading.zones for reading in readings if reading.attribute is not Attribute.SERIES))
-    return [
-        reading for reading in readings if not (reading.only_preset and others and not reading.zones & others)
-    ]
+    return [reading for reading in readings if not (reading.only_preset and others and not reading.zones & others)]
 
 
 def weigh(readings: Sequence[Reading]) -> dict[str, float]:
@@ -93,5 +91,3 @@ def _against(zone: str, reading: Reading, naming: Sequence[Reading]) -> float:
 
 def _parents(zone: str) -> frozenset[str]:
     return parent_zones(zone) if zone in places() else frozenset()
-
-

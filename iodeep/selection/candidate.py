@@ -43,3 +43,4 @@ class UnusableModel:
     uid: str
     where: str
     reason: str
+    study_instance_uid: str = ""

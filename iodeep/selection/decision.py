@@ -6,10 +6,14 @@ The same inputs give the same decision: ties are broken by name, version and UID
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
-from iodeep.anatomy import AnatomyResolver
+from iodeep.anatomy import AnatomyAnswer, AnatomyResolver
 from iodeep.selection.candidate import Candidate, UnusableModel
 from iodeep.selection.facts import SeriesFacts
+from iodeep.selection.judging import Case, judge
+from iodeep.selection.ranking import newest_releases, order_of
+from iodeep.selection.refusal import refusal_sentence
 from iodeep.selection.rules import SiteRules
 from iodeep.selection.verdict import Decision
 
@@ -30,4 +34,56 @@ def decide(
     ``wanted_model``: SOP Instance UID, token or name of the only model that may be chosen; it has to meet the
     requirements all the same. ``condition``: a disease asked for, as a code value, a meaning or a condition token.
     """
-    raise NotImplementedError
+    series = (asked,) if isinstance(asked, SeriesFacts) else tuple(asked)
+    own = {facts.series_instance_uid for facts in series}
+    others = tuple(facts for facts in study if facts.series_instance_uid not in own)
+    case = Case(
+        asked=series,
+        answers=answers_for((*series, *others), resolver or standard_resolver()),
+        study=others,
+        wanted_model=wanted_model,
+        condition=condition,
+        rules=rules or SiteRules(),
+        newest=newest_releases(candidate for candidate in candidates if isinstance(candidate, Candidate)),
+    )
+    judged = tuple(sorted((judge(candidate, case) for candidate in candidates), key=order_of))
+    best = judged[0] if judged and judged[0].fits else None
+    chosen = best.candidate if best and isinstance(best.candidate, Candidate) else None
+    answer = _shown_answer(case, dict(best.inputs) if best else {})
+    return Decision(
+        series=tuple(facts.label for facts in series),
+        anatomy=answer,
+        candidates=judged,
+        chosen=chosen,
+        inputs=dict(best.inputs) if best and chosen else {},
+        refusal="" if chosen else refusal_sentence(case, answer, judged),
+        notes=_notes(answer),
+    )
+
+
+@cache
+def standard_resolver() -> AnatomyResolver:
+    """The resolver with the built-in vocabulary, made once."""
+    return AnatomyResolver()
+
+
+def answers_for(series: Sequence[SeriesFacts], resolver: AnatomyResolver) -> dict[SeriesFacts, AnatomyAnswer]:
+    """What each series shows; one that says nothing borrows from the others."""
+    return {
+        facts: resolver.resolve(facts.evidence, [other.evidence for other in series if other is not facts])
+        for facts in series
+    }
+
+
+def _shown_answer(case: Case, inputs: dict[str, str]) -> AnatomyAnswer:
+    used = [facts for facts in case.everything if facts.series_instance_uid in inputs.values()]
+    known = [facts for facts in case.asked if case.answers[facts].known]
+    first = next(iter([*used, *known, *case.asked]), None)
+    return case.answers[first] if first else AnatomyAnswer()
+
+
+def _notes(answer: AnatomyAnswer) -> tuple[str, ...]:
+    notes = [f"Contradiction: {sentence}" for sentence in answer.contradictions]
+    if answer.borrowed:
+        notes.append("The series itself doesn't say what it shows; other series of its study do.")
+    return tuple(notes)

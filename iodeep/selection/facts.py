@@ -6,7 +6,7 @@ Facts are read once, from headers or from a C-FIND answer; whatever is absent or
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pydicom
@@ -28,7 +28,7 @@ class SeriesFacts:
     series_instance_uid: str = ""
     study_instance_uid: str = ""
     sop_class_uid: str = ""
-    evidence: AnatomicEvidence = AnatomicEvidence()
+    evidence: AnatomicEvidence = field(default_factory=AnatomicEvidence)
     """Every attribute that may say what part of the body is shown, series and study descriptions included."""
     image_type: tuple[str, ...] = ()
     """Image Type (0008,0008) of the first instance."""

@@ -17,6 +17,8 @@ class Outcome:
     criterion: str
     passed: bool
     sentence: str
+    open: bool = False
+    """Passed for now: what it asks for can only be known once the images are read."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Judged:
             "fits": self.fits,
             "inputs": dict(self.inputs),
             "requirements": [
-                {"criterion": o.criterion, "passed": o.passed, "sentence": o.sentence} for o in self.outcomes
+                {"criterion": o.criterion, "passed": o.passed, "open": o.open, "sentence": o.sentence}
+                for o in self.outcomes
             ],
             "ranking": [{"criterion": p.criterion, "value": p.value, "sentence": p.sentence} for p in self.points],
         }
@@ -89,6 +92,17 @@ class Decision:
             if judged.fits and isinstance(judged.candidate, Candidate) and judged.candidate is not self.chosen
         )
 
+    @property
+    def open_questions(self) -> tuple[str, ...]:
+        """What has to be known before the chosen model may run; empty where the images have been read."""
+        return tuple(
+            outcome.sentence
+            for judged in self.candidates
+            if judged.candidate is self.chosen
+            for outcome in judged.outcomes
+            if outcome.open
+        )
+
     def as_document(self) -> dict[str, Any]:
         """The decision as JSON values, as printed by ``--json`` and stored with the result."""
         return {
@@ -98,6 +112,7 @@ class Decision:
             "chosen_uid": self.chosen.uid if self.chosen else None,
             "inputs": dict(self.inputs),
             "refusal": self.refusal or None,
+            "open_questions": list(self.open_questions),
             "notes": list(self.notes),
             "candidates": [judged.as_document() for judged in self.candidates],
         }

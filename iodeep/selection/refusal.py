@@ -1,0 +1,64 @@
+"""A refusal in one sentence that a radiographer understands: the nearest candidate's reason, or what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from iodeep.anatomy import AnatomyAnswer
+from iodeep.selection.candidate import Candidate
+from iodeep.selection.judging import Case
+from iodeep.selection.kinds import Nature, nature_of
+from iodeep.selection.verdict import Judged
+
+
+def refusal_sentence(case: Case, answer: AnatomyAnswer, judged: Sequence[Judged]) -> str:
+    """Why no model was chosen, the most telling reason first."""
+    if not case.asked:
+        return "No series was given."
+    if case.wanted_model:
+        return _of_wanted(case.wanted_model, judged)
+    if len(case.asked) == 1 and (whatever := _whatever_the_model(case, answer)):
+        return whatever
+    usable = [entry for entry in judged if isinstance(entry.candidate, Candidate)]
+    if not usable:
+        return "No usable model was found in the archive." if judged else "No model was found in the archive."
+    return _nearest(case, answer, usable)
+
+
+def _whatever_the_model(case: Case, answer: AnatomyAnswer) -> str:
+    """Reasons in the series itself, for which no model at all would do."""
+    facts = case.asked[0]
+    told = nature_of(facts)
+    if told.nature in {Nature.LOCALIZER, Nature.CAPTURE, Nature.REPORT, Nature.NO_IMAGES}:
+        return f"The {facts.label} is {told.nature.value} ({told.because}): no model is run on it."
+    if not answer.known:
+        return (
+            f"The {facts.label} doesn't say what part of the body it shows: Body Part Examined, descriptions, protocol "
+            "and procedure name none. Fill in Body Part Examined, or add the site's words to its vocabulary."
+        )
+    if answer.confidence < case.rules.minimum_confidence:
+        why = answer.contradictions[0].rstrip(".") if answer.contradictions else f"only {answer.confidence:.0%} sure"
+        regions = " or ".join(answer.regions[:3])
+        return f"It is not certain what the {facts.label} shows ({regions}): {why}."
+    return ""
+
+
+def _of_wanted(wanted: str, judged: Sequence[Judged]) -> str:
+    named = [entry for entry in judged if _is_named(entry, wanted)]
+    if not named:
+        return f"The model asked for, {wanted}, was not found in the archive."
+    return f"{named[0].candidate.name} was asked for, but must not be used here: {' '.join(named[0].reasons_against)}"
+
+
+def _is_named(entry: Judged, wanted: str) -> bool:
+    if not isinstance(entry.candidate, Candidate):
+        return wanted.casefold() in {entry.candidate.uid.casefold(), entry.candidate.name.casefold()}
+    return any(outcome.criterion == "model asked for" and outcome.passed for outcome in entry.outcomes)
+
+
+def _nearest(case: Case, answer: AnatomyAnswer, usable: Sequence[Judged]) -> str:
+    shown = answer.regions[0] if answer.known else "an unknown region"
+    label = case.asked[0].label if len(case.asked) == 1 else f"study's {len(case.asked)} series"
+    nearest = min(usable, key=lambda entry: (len(entry.reasons_against), entry.candidate.name, entry.candidate.uid))
+    reasons = " ".join(nearest.reasons_against)
+    return f"None of {len(usable)} models fits the {label} ({shown}). Nearest is {nearest.candidate.name}: {reasons}"
