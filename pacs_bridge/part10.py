@@ -127,7 +127,7 @@ def _header(path: Path, offset: int, transfer_syntax: str) -> Dataset:
 
 
 def _after_series(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
-    return tag > _SERIES_INSTANCE_UID
+    return int(tag) > _SERIES_INSTANCE_UID
 
 
 def _not_dicom(path: Path, reason: str) -> InputError:

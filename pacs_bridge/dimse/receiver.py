@@ -44,7 +44,7 @@ class Receiver:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         self._closing.set()
-        for connection in self._connections:
+        for connection in (self._listener, *self._connections):
             _shut(connection)
         for thread in self._threads:
             thread.join()
@@ -61,6 +61,8 @@ class Receiver:
                 connection, address = self._listener.accept()
             except TimeoutError:
                 continue
+            except OSError:  # shut down by our own end of the block
+                return
             _LOG.debug("an association for C-MOVE sub-operations from %s", address[0])
             self._connections.append(connection)
             self._start(self._serve, connection)
@@ -105,4 +107,4 @@ def _shut(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        _LOG.debug("an association for C-MOVE sub-operations had ended")
+        _LOG.debug("a connection for C-MOVE sub-operations had ended")
