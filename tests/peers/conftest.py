@@ -12,6 +12,11 @@ from pacs_bridge.server_process import free_port
 from tests.peers.servers import CALLING_AET, PEERS, MissingPeerError, Peer
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that makes ``docs/peers.md`` anew; known where ``tests/peers`` is named on the command line."""
+    parser.addoption("--write-peers-matrix", action="store_true", help="write docs/peers.md instead of checking it")
+
+
 def _running(name: str, folder: Path) -> Iterator[Peer]:
     """Each peer knows our AE title as a C-MOVE destination at a port that was free."""
     try:

@@ -95,7 +95,7 @@ def orthanc(
 
     with server_process("Orthanc", command, log=folder / "orthanc.log", ready=ready) as server:
         root = f"http://{LOOPBACK}:{web[server.port]}/dicom-web"
-        yield _peer("orthanc", server, "ORTHANC", _first_line(program, "--version"), move_destinations, root)
+        yield _peer("orthanc", server, "ORTHANC", _version(program), move_destinations, root)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def dcmqrscp(
         return answers_echo(port, "DCMQR", calling_aet=calling_aets[0])
 
     with server_process("dcmqrscp", command, log=folder / "dcmqrscp.log", ready=ready) as server:
-        yield _peer("dcmqrscp", server, "DCMQR", _first_line(program, "--version"), move_destinations)
+        yield _peer("dcmqrscp", server, "DCMQR", _version(program), move_destinations)
 
 
 @contextmanager
@@ -218,8 +218,9 @@ def _answers_http(url: str) -> bool:
 
 
 @cache
-def _first_line(*command: str) -> str:
-    """What a program says of its version."""
-    finished = subprocess.run(command, capture_output=True, check=False, text=True, timeout=30)
+def _version(program: str) -> str:
+    """What a program says of its version: DCMTK in an RCS keyword, Orthanc after its path."""
+    finished = subprocess.run([program, "--version"], capture_output=True, check=False, text=True, timeout=30)
     lines = (finished.stdout or finished.stderr).splitlines()
-    return lines[0].strip() if lines else "unknown"
+    said = lines[0].strip("$ ").removeprefix("dcmtk: ") if lines else "unknown"
+    return said.replace(program, Path(program).name)
