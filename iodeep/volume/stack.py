@@ -23,8 +23,11 @@ UNIT_TOLERANCE = 1e-3
 """Direction cosines with three decimals are still taken for unit vectors at right angles."""
 SPACING_TOLERANCE = 1e-4
 """Pixel spacings may differ by this share: 0.05 mm over 500 mm."""
-LEAN_TOLERANCE = 1e-3
-"""A stack may lean by this share of its length (0.06 degrees), or by 0.1 mm: rounded positions, not gantry tilt."""
+LEAN_TOLERANCE = 5e-4
+"""A stack may lean by this share of its length (0.03 degrees: cosines of three decimals), or by 0.1 mm (rounded positions).
+
+Within it the slices are taken to lie along their normal, as every other reader does.
+"""
 
 Vectors = npt.NDArray[np.float64]
 
@@ -121,7 +124,8 @@ def _step(frames: Sequence[Frame], positions: Vectors, normal: Vectors) -> tuple
     step: Vectors = (positions[-1] - positions[0]) / (len(positions) - 1)
     _refuse_lean(frames, step, normal)
     _refuse_uneven(positions, step)
-    return step, _recorded_spacing(frames, float(np.linalg.norm(step)))
+    spacing = float(step @ normal)
+    return normal * spacing, _recorded_spacing(frames, spacing)
 
 
 def _single_step(frame: Frame, normal: Vectors) -> tuple[Vectors, tuple[str, ...]]:

@@ -121,6 +121,20 @@ def test_a_stack_under_gantry_tilt_is_refused_with_its_angle(tmp_path: Path) -> 
     refused(paths, r"leans by 12\.00 degrees", r"shift of 2\.13 mm over 10\.0 mm", "Tilt 12")
 
 
+@pytest.mark.parametrize(("shift", "slices"), [(0.03, 4), (0.0009, 200)])
+def test_a_lean_within_rounding_is_evened_out(tmp_path: Path, shift: float, slices: int) -> None:
+    voxels = np.zeros((slices, 4, 5), np.int16)
+    series = open_series(write_series(tmp_path, voxels, per_slice=lambda k: moved(k, x=round(shift * k, 6))))
+    assert series.geometry.affine[:3, 0].tolist() == pytest.approx([0, 0, 2], abs=1e-9)
+
+
+def test_a_lean_beyond_rounding_is_refused(tmp_path: Path) -> None:
+    paths = write_series(
+        tmp_path, np.zeros((200, 4, 5), np.int16), per_slice=lambda k: moved(k, x=round(0.0011 * k, 6))
+    )
+    refused(paths, r"leans by 0\.03 degrees", r"shift of 0\.22 mm over 398\.0 mm")
+
+
 def test_a_recorded_tilt_alone_is_no_reason(tmp_path: Path) -> None:
     assert open_series(write_series(tmp_path, ZEROS, overrides={"GantryDetectorTilt": "12"})).frame_count == 6
 
