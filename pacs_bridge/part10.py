@@ -26,6 +26,7 @@ from pydicom.uid import (
 from pynetdicom.dsutils import create_file_meta, encode_file_meta, split_dataset
 
 from iodeep.errors import InputError
+from iodeep.terms import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 UNCOMPRESSED = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 """Transfer syntaxes between which a data set may be rewritten without losing a byte of a value."""
@@ -88,7 +89,11 @@ def files_of(paths: Iterator[Path]) -> Iterator[Path]:
 def write_header(file: BinaryIO, sop_class: str, uid: str, transfer_syntax: str) -> None:
     """Preamble and File Meta Information (PS3.10 7.1) of an instance whose data set follows."""
     meta = create_file_meta(
-        sop_class_uid=UID(sop_class), sop_instance_uid=UID(uid), transfer_syntax=UID(transfer_syntax)
+        sop_class_uid=UID(sop_class),
+        sop_instance_uid=UID(uid),
+        transfer_syntax=UID(transfer_syntax),
+        implementation_uid=UID(IMPLEMENTATION_CLASS_UID),
+        implementation_version=IMPLEMENTATION_VERSION_NAME,
     )
     file.write(bytes(128) + b"DICM" + encode_file_meta(meta))
 

@@ -38,7 +38,7 @@ def store(instances: Sequence[Instance], associate: Associate, progress: Progres
         done += count
         progress(Progress("store", done, total, "bytes"))
 
-    for group, proposals in _groups(instances):
+    for group, proposals in grouped(instances):
         with associate(proposals) as association:
             for instance in group:
                 _send(association, instance, sent)
@@ -62,7 +62,8 @@ def check_study_sizes(instances: Sequence[Instance], settings: PacsSettings) -> 
             )
 
 
-def _groups(instances: Sequence[Instance]) -> Iterator[tuple[list[Instance], list[Proposal]]]:
+def grouped(instances: Sequence[Instance]) -> Iterator[tuple[list[Instance], list[Proposal]]]:
+    """The instances in order, cut so that each group's presentation contexts fit one association (PS3.8 9.3.2.2)."""
     group: list[Instance] = []
     proposals: dict[Proposal, None] = {}
     for instance in instances:
@@ -77,8 +78,8 @@ def _groups(instances: Sequence[Instance]) -> Iterator[tuple[list[Instance], lis
 
 
 def _proposals(instance: Instance) -> list[Proposal]:
-    """One transfer syntax in each, so that the archive's choice says what it takes."""
-    others = UNCOMPRESSED if is_rewritable(instance.transfer_syntax) else ()
+    """One transfer syntax in each, so that the answer says what the archive takes of the SOP class."""
+    others = UNCOMPRESSED if is_rewritable(instance.transfer_syntax) else UNCOMPRESSED[:1]
     syntaxes = dict.fromkeys((instance.transfer_syntax, *others))
     return [Proposal(instance.sop_class, (syntax,)) for syntax in syntaxes]
 
