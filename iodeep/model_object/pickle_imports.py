@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from iodeep.model_object.bounded import Bounded, TooLargeError
 
-MAX_PICKLE_BYTES = 32 << 20
+MAX_PICKLE_BYTES = 4 << 20
 MAX_PICKLES = 8
 """``torch.save``'s old form is five pickles after each other."""
 _STORES = frozenset({"MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from iodeep.errors import IODeepError
 from iodeep.model_object import private_block as block
 from iodeep.model_object.dicom_file import read_header
-from iodeep.model_object.legacy import find_legacy
+from iodeep.model_object.legacy import SOP_INSTANCE_UID, STUDY_INSTANCE_UID, find_legacy
 
 
 class ObjectKind(StrEnum):
@@ -38,7 +38,7 @@ def recognise(path: Path) -> Recognised:
         legacy = find_legacy(path)
         if legacy is not None:
             reason = "A network in the published prior art's format: explained, never run."
-            return Recognised(ObjectKind.LEGACY, reason, legacy.text("SOPInstanceUID"), legacy.text("StudyInstanceUID"))
+            return Recognised(ObjectKind.LEGACY, reason, legacy.text(SOP_INSTANCE_UID), legacy.text(STUDY_INSTANCE_UID))
         header = read_header(path)
         kind, reason = _kind(
             manifest=block.raw_value(header.dataset, block.MANIFEST) is not None,

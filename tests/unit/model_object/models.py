@@ -48,8 +48,10 @@ def write_payloads(folder: Path, lengths: Mapping[str, int], seed: int = 1) -> d
     return paths
 
 
-def pack_ensemble(folder: Path, *, seed: int = 1, self_test: SelfTest | None = None, part_size: int = 1000) -> PackedModel:
-    """The ensemble, packed below ``folder``: nine parts."""
+def pack_ensemble(
+    folder: Path, *, seed: int = 1, self_test: SelfTest | None = None, part_size: int = 1000
+) -> PackedModel:
+    """The ensemble, packed below ``folder``: ten parts."""
     files = write_payloads(folder / "files", ENSEMBLE, seed)
     return pack_model(ensemble_card(), files, folder / "packed", part_size=part_size, self_test=self_test)
 

@@ -37,7 +37,11 @@ def test_every_role_of_the_card_is_packed_into_the_series_of_its_kind(tmp_path: 
         kind = 2 if path.name.startswith("trainable") else 1
         assert dataset.SeriesNumber == kind * 1_000_000 + 10_002
         assert dataset.StudyInstanceUID == packed.study_instance_uid
-    numbers = [part.instance_number for part in descriptor.parts if part.series_instance_uid == descriptor.manifest.series.networks]
+    numbers = [
+        part.instance_number
+        for part in descriptor.parts
+        if part.series_instance_uid == descriptor.manifest.series.networks
+    ]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -51,7 +55,11 @@ def test_the_descriptor_says_what_the_card_says(tmp_path: Path) -> None:
     assert descriptor.total_bytes == sum(ENSEMBLE.values()) == packed.total_bytes
     assert descriptor.self_test is not None
     assert descriptor.self_test.expected_sha256 == brain_self_test().expected_sha256
-    assert (dataset.PatientID, dataset.Modality, dataset.EquipmentModality) == ("AIM1.MR.HEAD.ANY.BRAINMASK", "OT", "MR")
+    assert (dataset.PatientID, dataset.Modality, dataset.EquipmentModality) == (
+        "AIM1.MR.HEAD.ANY.BRAINMASK",
+        "OT",
+        "MR",
+    )
     assert dataset.BodyPartExamined == "HEAD"
     assert dataset.StudyDate == "20240131"
     assert dataset.DeviceUID == packed.identity.device_uid
@@ -87,9 +95,7 @@ def test_progress_counts_every_byte_of_each_step(tmp_path: Path) -> None:
 
     last = {progress.step: progress for progress in seen}
     total = sum(ENSEMBLE.values())
-    assert {step: (progress.done, progress.total) for step, progress in last.items()} == {
-        step: (total, total) for step in ("digest", "write", "read back")
-    }
+    assert {step: (progress.done, progress.total) for step, progress in last.items()} == dict.fromkeys(("digest", "write", "read back"), (total, total))
 
 
 def test_missing_and_extra_files_are_named(tmp_path: Path) -> None:
