@@ -6,7 +6,8 @@ This file is imported by that process too: keep it free of pydantic, onnx and sc
 from __future__ import annotations
 
 from iodeep.inference.engine import Engine, run_in_process, run_model
-from iodeep.inference.structure import NetworkFacts, TensorFacts, check_network
+from iodeep.inference.interface import TensorFacts
+from iodeep.inference.structure import NetworkFacts, check_network
 
 __all__ = [
     "Engine",

@@ -1,0 +1,86 @@
+"""The series of a card's inputs become the channels of one image, on the grid of the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from iodeep.errors import InputError
+from iodeep.inference.image import Affine, Floats, Image, Scan, SourceAxis
+from iodeep.inference.preprocessing import float_channel
+
+if TYPE_CHECKING:
+    from iodeep.card import ModelCard
+
+LEAST_OVERLAP = 0.5
+"""Share of the first input's voxels that each other input must cover."""
+SAME_GRID_MM = 1e-3
+
+
+def channels_of(card: ModelCard, scans: Mapping[str, Scan]) -> Image:
+    """One float32 channel an input, in the card's order; that the frames of reference agree is the caller's to know."""
+    names = [network_input.name for network_input in card.inputs]
+    if set(names) != set(scans):
+        raise InputError(
+            "the series given are not those that the model needs",
+            expected=", ".join(sorted(names)),
+            found=", ".join(sorted(scans)) or "none",
+        )
+    first = scans[names[0]]
+    for name in names:
+        _check(name, scans[name])
+    voxels = np.empty((len(names), *first.voxels.shape), np.float32)
+    for channel, name in zip(voxels, names, strict=True):
+        channel[...] = _on_grid(float_channel(scans[name].voxels, name), scans[name].affine, first, name)
+    slices, rows, columns = first.voxels.shape
+    axes = (SourceAxis(0), SourceAxis(1), SourceAxis(2))
+    return Image(voxels, axes, (slices, rows, columns), np.asarray(first.affine, np.float64))
+
+
+def _check(name: str, scan: Scan) -> None:
+    if scan.voxels.ndim != 3 or not scan.voxels.size or scan.voxels.dtype.kind not in "biuf":
+        raise InputError(
+            f"the volume for input {name!r} is not one of grey values",
+            expected="three axes of integers or floats",
+            found=f"{scan.voxels.dtype} {scan.voxels.shape}",
+        )
+    if np.shape(scan.affine) != (4, 4) or not abs(np.linalg.det(scan.affine)) > 1e-9:
+        raise InputError(f"the volume for input {name!r} has no usable place in the patient", found=f"{scan.affine}")
+
+
+def _on_grid(voxels: Floats, affine: Affine, grid: Scan, name: str) -> Floats:
+    """``voxels`` read at the grid's centres, linearly; its minimum where it has nothing to say."""
+    if voxels.shape == grid.voxels.shape and np.allclose(affine, grid.affine, rtol=0, atol=SAME_GRID_MM):
+        return voxels
+    to_other = np.linalg.inv(affine) @ grid.affine
+    outside = _outside(to_other, voxels.shape, grid.voxels.shape)
+    covered = 1 - float(outside.mean())
+    if covered < LEAST_OVERLAP:
+        raise InputError(
+            f"the series for input {name!r} shows another part of the body than the first input",
+            expected=f"at least {LEAST_OVERLAP:.0%} of it covered",
+            found=f"{covered:.0%}",
+            remedy="Choose series of the same examination that cover the same region.",
+        )
+    from scipy import ndimage  # a third of a second that a single input doesn't need
+
+    out = np.empty(grid.voxels.shape, np.float32)
+    ndimage.affine_transform(voxels, to_other[:3, :3], to_other[:3, 3], output=out, order=1, mode="nearest")
+    out[outside] = voxels.min()
+    return out
+
+
+def _outside(to_other: Affine, other: tuple[int, ...], grid: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Which voxels of the grid lie beyond the corners of the other volume."""
+    indices: list[Any] = [
+        np.arange(n, dtype=np.float32).reshape([-1 if d == a else 1 for d in range(3)]) for a, n in enumerate(grid)
+    ]
+    outside = np.zeros(grid, np.bool_)
+    for axis, size in enumerate(other):
+        row = to_other[axis].astype(np.float32)
+        place = row[0] * indices[0] + row[1] * indices[1] + row[2] * indices[2] + row[3]
+        outside |= (place < -0.5 - 1e-3) | (place > size - 0.5 + 1e-3)
+    return outside

@@ -1,0 +1,92 @@
+"""The inference process: started by :mod:`iodeep.inference.engine`, it answers run after run until its parent is gone.
+
+``python -m iodeep.inference.worker SOCKET PARENT MEMORY THREADS``: descriptor of the line to the parent, the parent's
+process number, bytes of memory, threads of a network (0: one a core).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from iodeep.errors import IODeepError
+from iodeep.inference.confinement import confine, forbid_writing
+
+
+def main(arguments: list[str]) -> None:
+    """Confine this process, then answer requests."""
+    descriptor, parent, memory, threads = map(int, arguments)
+    confine(parent, memory)
+    # imported only now, so that whatever they start lives within the limits
+    from iodeep.inference.messages import Broken, Receiver, send
+    from iodeep.inference.onnx_runtime import OnnxRuntime
+    from iodeep.inference.pipeline import Sessions
+
+    forbid_writing()
+    line = socket.socket(fileno=descriptor)
+    sessions = Sessions(OnnxRuntime(threads))
+    receiver = Receiver(line)
+    try:
+        while True:
+            request, files = receiver.next()
+            send(line, _reply(request, files, sessions, line))
+    except (Broken, OSError):
+        return  # the parent closed the line: nobody is left to tell
+
+
+def _reply(request: dict[str, Any], files: list[int], sessions: Any, line: socket.socket) -> dict[str, Any]:
+    """The answer to one request; the boundary where everything that can go wrong becomes a message."""
+    try:
+        return {"result": _answered(request, files, sessions, line)}
+    except MemoryError:
+        return {"memory": True}
+    except BrokenPipeError:
+        raise
+    except IODeepError as error:
+        return {"error": error.as_dict()}
+    except Exception as error:  # one run: whatever it was, the caller is told and the process is fit for the next
+        text = " ".join(str(error).split())[:300]
+        return {"error": {"error": "InferenceError", "problem": f"the run failed: {type(error).__name__}: {text}"}}
+    finally:
+        for descriptor in files:
+            os.close(descriptor)
+
+
+def _answered(request: dict[str, Any], files: list[int], sessions: Any, line: socket.socket) -> dict[str, Any]:
+    import numpy as np
+
+    from iodeep.inference.image import Scan
+    from iodeep.inference.messages import by_attribute, mapped, send
+    from iodeep.inference.pipeline import predict
+
+    volumes, outputs = request["volumes"], request["outputs"]
+    scans = {
+        volume["name"]: Scan(mapped(descriptor, volume["dtype"], volume["shape"]), np.array(volume["affine"]))
+        for volume, descriptor in zip(volumes, files, strict=False)
+    }
+
+    def report(step: str, done: int, total: int | None, unit: str) -> None:
+        send(line, {"progress": [step, done, total, unit]})
+
+    answer = predict(
+        by_attribute(request["card"]),
+        {name: Path(path) for name, path in request["files"].items()},
+        scans,
+        sessions,
+        probabilities=request["probabilities"],
+        report=report,
+    )
+    for output, descriptor in zip(outputs, files[len(volumes) :], strict=True):
+        np.copyto(mapped(descriptor, output["dtype"], output["shape"]), getattr(answer, output["name"]), casting="no")
+    return {
+        "engine": answer.engine,
+        "heads": [head.tolist() for head in answer.heads],
+        "seconds": answer.seconds,
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
