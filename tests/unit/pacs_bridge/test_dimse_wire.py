@@ -26,6 +26,21 @@ from tests.unit.pacs_bridge.dimse_peer import AET, LOOPBACK, Peer, raw_data, wri
 Misbehaviour = Callable[[Association], object]
 
 
+def after_a_request(misbehave: Misbehaviour) -> Misbehaviour:
+    """Read one message, then do it."""
+
+    def both(association: Association) -> None:
+        association.receive()
+        misbehave(association)
+
+    return both
+
+
+def abort_in_the_middle(association: Association) -> None:
+    association.wire.take(1000)
+    association.abort()
+
+
 @contextmanager
 def misbehaving(misbehave: Misbehaviour) -> Iterator[int]:
     """A peer that negotiates, and then does what the test says; ends with the block."""
@@ -63,7 +78,7 @@ def large(tmp_path: Path) -> Path:
 
 def test_a_peer_that_never_answers_is_given_up() -> None:
     with (
-        misbehaving(lambda association: (association.receive(), association.receive())) as port,
+        misbehaving(after_a_request(Association.receive)) as port,
         pytest.raises(ArchiveUnreachableError, match=r"no sign of life for 0\.3 s"),
     ):
         archive_at(port).echo()
@@ -81,7 +96,7 @@ def test_a_peer_that_stops_reading_in_the_middle_of_a_store_is_given_up(large: P
 
 def test_an_abort_in_the_middle_of_a_store_names_the_file(large: Path) -> None:
     with (
-        misbehaving(lambda association: (association.wire.take(1000), association.abort())) as port,
+        misbehaving(abort_in_the_middle) as port,
         pytest.raises(ArchiveUnreachableError, match=large.name),
     ):
         archive_at(port, 5).store([large])
@@ -89,7 +104,7 @@ def test_an_abort_in_the_middle_of_a_store_names_the_file(large: Path) -> None:
 
 def test_an_abort_instead_of_an_answer_says_what_to_register() -> None:
     with (
-        misbehaving(lambda association: (association.receive(), association.abort())) as port,
+        misbehaving(after_a_request(Association.abort)) as port,
         pytest.raises(ArchiveUnreachableError, match="aborted the association") as told,
     ):
         archive_at(port, 5).echo()
@@ -98,7 +113,7 @@ def test_an_abort_instead_of_an_answer_says_what_to_register() -> None:
 
 def test_a_release_instead_of_an_answer_is_told() -> None:
     with (
-        misbehaving(lambda association: (association.receive(), association.release())) as port,
+        misbehaving(after_a_request(Association.release)) as port,
         pytest.raises(ArchiveError, match="released the association"),
     ):
         archive_at(port, 5).echo()
@@ -115,7 +130,7 @@ def test_a_release_instead_of_an_answer_is_told() -> None:
 )
 def test_nonsense_instead_of_an_answer_is_told(nonsense: bytes) -> None:
     with (
-        misbehaving(lambda association: (association.receive(), association.wire.send(nonsense))) as port,
+        misbehaving(after_a_request(lambda association: association.wire.send(nonsense))) as port,
         pytest.raises(ArchiveError, match="did not keep to the protocol"),
     ):
         archive_at(port, 5).echo()
