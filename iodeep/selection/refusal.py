@@ -21,7 +21,7 @@ def refusal_sentence(case: Case, answer: AnatomyAnswer, judged: Sequence[Judged]
         return whatever
     usable = [entry for entry in judged if isinstance(entry.candidate, Candidate)]
     if not usable:
-        return "No usable model was found in the archive." if judged else "No model was found in the archive."
+        return f"No {'usable ' if judged else ''}model in the archive is for the {_called(case)} ({_shown(answer)})."
     return _nearest(case, answer, usable)
 
 
@@ -57,8 +57,14 @@ def _is_named(entry: Judged, wanted: str) -> bool:
 
 
 def _nearest(case: Case, answer: AnatomyAnswer, usable: Sequence[Judged]) -> str:
-    shown = answer.regions[0] if answer.known else "an unknown region"
-    label = case.asked[0].label if len(case.asked) == 1 else f"study's {len(case.asked)} series"
     nearest = min(usable, key=lambda entry: (len(entry.reasons_against), entry.candidate.name, entry.candidate.uid))
     reasons = " ".join(nearest.reasons_against)
-    return f"None of {len(usable)} models fits the {label} ({shown}). Nearest is {nearest.candidate.name}: {reasons}"
+    return f"None of {len(usable)} models fits the {_called(case)} ({_shown(answer)}). Nearest is {nearest.candidate.name}: {reasons}"
+
+
+def _called(case: Case) -> str:
+    return case.asked[0].label if len(case.asked) == 1 else f"study's {len(case.asked)} series"
+
+
+def _shown(answer: AnatomyAnswer) -> str:
+    return answer.regions[0] if answer.known else "an unknown region"

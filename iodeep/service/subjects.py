@@ -80,7 +80,15 @@ def local_series(path: Path) -> tuple[SeriesFiles, ...]:
             expected="a folder or file with DICOM images, or a Series or Study Instance UID",
             remedy="Check the path; a UID is looked up in the archive that --pacs names.",
         )
-    found = tuple(series for series in find_series(path) if series.modality not in NOT_IMAGES)
+    scan = find_series(path)
+    if scan.unreadable:
+        first = scan.unreadable[0]
+        more = f" (and {len(scan.unreadable) - 1} more)" if len(scan.unreadable) > 1 else ""
+        raise InputError(
+            f"{first.path} cannot be read: {first.reason}{more}",
+            remedy="Fetch or send the series again; nothing is run on part of it.",
+        )
+    found = tuple(series for series in scan if series.modality not in NOT_IMAGES)
     if not found:
         raise InputError(f"{path} holds no DICOM image series", expected="at least one image with its pixels")
     return found

@@ -18,6 +18,7 @@ from iodeep import ports
 from iodeep.errors import IODeepError
 
 MEGA = 1_000_000
+WIDE = 200
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Output:
         if self.json:
             sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
         else:
-            render(Console(highlight=False))
+            render(people())
 
     @contextmanager
     def progress(self) -> Iterator[ports.ProgressSink]:
@@ -43,6 +44,14 @@ class Output:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, transient=True) as bars:
             yield _Bars(bars).show
+
+
+def people() -> Console:
+    """Standard output for people: as wide as the terminal, wide enough for UIDs where it goes to a file."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
 
 
 class _Bars:
