@@ -15,12 +15,12 @@ from iodeep.model_object.identity import ModelIdentity
 from iodeep.prediction import Classification, Prediction
 from iodeep.results.geometry_check import check_geometry
 from iodeep.results.kinds import SegKind
-from iodeep.results.moments import segment_moments
 from iodeep.results.provenance import Provenance
 from iodeep.results.report import build_report
 from iodeep.results.segmentation import build_segmentation
-from iodeep.results.source import prepare_reference, prepare_sources
+from iodeep.results.source import prepare_sources
 from iodeep.results.uids import ResultUids, result_uids
+from iodeep.results.voxel_counts import voxel_counts
 from iodeep.volume import ImageSeries
 
 
@@ -67,13 +67,13 @@ def build_results(
     uids = result_uids(tuple(one.series_instance_uid for one in (series, *further_series)), identity, kind, parameters)
     provenance = Provenance(card, identity, now or datetime.now(), prediction.engine, parameters, decided)
     sources = prepare_sources(series)
-    further = tuple(image for one in further_series for image in prepare_reference(one))
+    further = tuple(image for one in further_series for image in prepare_sources(one).images)
     segmentation, volumes = None, dict[int, float]()
     if prediction.segmentation is not None:
-        moments = segment_moments(prediction.segmentation)
-        volumes = {number: found.count * _voxel_ml(series) for number, found in moments.items()}
+        counts = voxel_counts(prediction.segmentation)
+        volumes = {number: count * _voxel_ml(series) for number, count in counts.items()}
         segmentation = build_segmentation(sources, further, prediction.segmentation, kind, provenance, uids)
-        check_geometry(segmentation, series, prediction.segmentation, moments)
+        check_geometry(segmentation, series, prediction.segmentation, counts)
     report = build_report(
         [*sources.images, *further], segmentation, volumes, prediction.classifications, provenance, uids
     )
@@ -105,6 +105,8 @@ def _refuse_mismatch(series: ImageSeries, prediction: Prediction, card: ModelCar
             expected=" x ".join(map(str, series.geometry.shape)),
             found=" x ".join(map(str, shape)),
         )
+    if found.labels is not None and int(found.labels.max()) > described:
+        raise InferenceError(f"the run gave label {found.labels.max()}, which the card doesn't describe")
 
 
 def _sentences(

@@ -28,6 +28,8 @@ def sop_classes_to_propose(kind: SegKind) -> tuple[str, ...]:
     return (*dict.fromkeys((segmentation_sop_class(kind), SEGMENTATION_STORAGE)), COMPREHENSIVE_3D_SR_STORAGE)
 
 
-def accepted_kind(wanted: SegKind, accepted_sop_classes: frozenset[str]) -> SegKind:
-    """``wanted`` where the archive takes it, else BINARY, which every archive with segmentations takes."""
+def accepted_kind(wanted: SegKind, accepted_sop_classes: frozenset[str], *, overlapping: bool = False) -> SegKind:
+    """``wanted`` where the archive takes it and it can hold the segments, else BINARY, which holds any segments."""
+    if wanted is SegKind.LABELMAP and overlapping:
+        return SegKind.BINARY
     return wanted if segmentation_sop_class(wanted) in accepted_sop_classes else SegKind.BINARY

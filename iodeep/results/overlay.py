@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from iodeep.card import ModelCard, Segment
 from iodeep.prediction import Segmentation
 from iodeep.results.display import Display, Rgb, display_of, slice_picture, slices_to_show, window_of
-from iodeep.results.moments import segment_moments
+from iodeep.results.voxel_counts import voxel_counts
 from iodeep.results.writing import write_files
 from iodeep.volume import Volume
 
@@ -145,9 +145,7 @@ def _legend(
     """Colour and text of each entry, the largest segments first where there are many."""
     if segmentation is None or card.segmentation is None:
         return [(None, "No segmentation")]
-    known = volumes_ml or {
-        number: found.count * volume.voxel_ml for number, found in segment_moments(segmentation).items()
-    }
+    known = volumes_ml or {number: count * volume.voxel_ml for number, count in voxel_counts(segmentation).items()}
     segments = list(card.segmentation.segments)
     shown = segments
     if len(segments) > MOST_IN_LEGEND:

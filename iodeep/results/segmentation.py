@@ -45,7 +45,7 @@ def build_segmentation(
     provenance: Provenance,
     uids: ResultUids,
 ) -> Dataset:
-    """The SEG of ``predicted`` in the encoding ``kind``."""
+    """The SEG of ``predicted`` in the encoding ``kind``; ``further`` images of the same study are named as sources too."""
     frames = _frames(sources, predicted, kind)
     try:
         dataset = _write(sources, further, frames, kind, provenance, uids)
@@ -78,9 +78,10 @@ def _write(
 ) -> Dataset:
     output = provenance.card.segmentation
     assert output is not None
+    study = sources.images[0].StudyInstanceUID
     return hd.seg.Segmentation(
         source_images=list(sources.images),
-        further_source_images=list(further) or None,
+        further_source_images=[image for image in further if study == image.StudyInstanceUID],
         pixel_array=frames.pixels,
         segmentation_type=kind.value,
         segment_descriptions=[_description(segment, provenance, uids) for segment in output.segments],

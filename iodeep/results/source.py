@@ -7,7 +7,6 @@ patient, study and image attributes in UTF-8 with the geometry that :mod:`iodeep
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -45,6 +44,8 @@ _OF_EACH_IMAGE = (
     "ImagePositionPatient",
 )
 _FUNCTIONAL_GROUPS = 0x5200
+_SMALLEST = 1e-10
+"""What is less, in mm or as a cosine, is rounding; some readers stumble over its exponent."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,6 @@ def prepare_sources(series: ImageSeries) -> Sources:
     rest = (_reduced(header) for header in series.headers[1:])
     images = tuple(_with_geometry(image, series) for image in (first, *rest))
     return Sources(images, np.arange(len(images)))
-
-
-def prepare_reference(series: ImageSeries) -> Iterator[Dataset]:
-    """The headers reduced to what a reference to them needs."""
-    return (_reduced(header) for header in series.headers)
 
 
 def _copy(header: Dataset) -> Dataset:
@@ -111,7 +107,7 @@ def _reduced(header: Dataset) -> Dataset:
 
 
 def _decimals(values: npt.NDArray[np.float64] | tuple[float, ...]) -> list[str]:
-    return [format_number_as_ds(float(value)) for value in values]
+    return [format_number_as_ds(float(value) if abs(value) >= _SMALLEST else 0.0) for value in values]
 
 
 def _orientation(series: ImageSeries) -> list[str]:

@@ -27,20 +27,26 @@ def write_files(writers: Mapping[Path, Writer]) -> list[Path]:
     """Write all files, and give them their names only once every one is on disk."""
     partials = {path: path.with_name(f"{path.name}.partial") for path in writers}
     try:
-        for path, writer in writers.items():
+        for path in writers:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(partials[path], writer)
-        for path, partial in partials.items():
-            partial.replace(path)
+        _write_all(writers, partials)
     except OSError as error:
         raise LocalStorageError(
             f"{error.filename or next(iter(writers)).parent} cannot be written: {error.strerror}",
             remedy="Free space there or choose another folder; nothing half-written was left.",
         ) from error
+    return list(writers)
+
+
+def _write_all(writers: Mapping[Path, Writer], partials: Mapping[Path, Path]) -> None:
+    try:
+        for path, writer in writers.items():
+            _write(partials[path], writer)
+        for path, partial in partials.items():
+            partial.replace(path)
     finally:
         for partial in partials.values():
             partial.unlink(missing_ok=True)
-    return list(writers)
 
 
 def _part_10(dataset: Dataset) -> Writer:
