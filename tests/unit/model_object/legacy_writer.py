@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ImplicitVRLittleEndian, generate_uid
 
 ARCHITECTURE = (
     "{'input_shape': {'input_shape0': 1, 'input_shape1': 224, 'input_shape2': 224}, 'layers': ['conv', 'relu']}"
@@ -71,7 +71,7 @@ def write_legacy(path: Path, weights: bytes, *, preamble: bool = True) -> str:
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows = dataset.Columns = 224
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.66"
+    meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.66")
     meta.MediaStorageSOPInstanceUID = uid
     meta.TransferSyntaxUID = ImplicitVRLittleEndian
     whole = FileDataset("", dataset, file_meta=meta, preamble=bytes(128) if preamble else None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from iodeep.errors import IntegrityError, ObjectError
 from iodeep.model_object import ObjectKind, PackedModel, assemble, read_descriptor, recognise
@@ -24,7 +24,7 @@ def packed(tmp_path: Path) -> PackedModel:
 
 def reencode(path: Path, syntax: str) -> None:
     dataset = dcmread(path)
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.save_as(path, implicit_vr=syntax == ImplicitVRLittleEndian)
 
 
@@ -175,5 +175,5 @@ def test_an_altered_self_test_is_found(packed: PackedModel) -> None:
 
     edit(packed.descriptor, alter)
 
-    with pytest.raises(IntegrityError, match="self-test of descriptor.dcm was altered"):
+    with pytest.raises(IntegrityError, match=r"self-test of descriptor\.dcm was altered"):
         read_descriptor(packed.descriptor)

@@ -54,7 +54,7 @@ def test_a_missing_part_is_named_with_its_uid(packed: PackedModel, descriptor: M
 
 
 def test_a_part_that_is_given_twice_is_named(packed: PackedModel, descriptor: ModelDescriptor, tmp_path: Path) -> None:
-    copy = shutil.copy(packed.parts[1], tmp_path / "copy.dcm")
+    copy = Path(shutil.copy(packed.parts[1], tmp_path / "copy.dcm"))
 
     message = refused(descriptor, [*packed.parts, copy], tmp_path / "back")
 
@@ -66,7 +66,7 @@ def test_a_part_of_another_model_is_an_error_by_name_and_left_aside_in_a_folder(
     packed: PackedModel, descriptor: ModelDescriptor, tmp_path: Path
 ) -> None:
     other = pack_ensemble(tmp_path / "other", seed=2)
-    stranger = shutil.copy(other.parts[0], packed.folder / "stranger.dcm")
+    stranger = Path(shutil.copy(other.parts[0], packed.folder / "stranger.dcm"))
 
     assert "stranger.dcm is a part of another model" in refused(
         descriptor, [*packed.parts, stranger], tmp_path / "back"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,8 @@ def test_a_descriptor_with_any_damage_is_read_right_or_refused(
     damaged.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
 
     recognise(damaged)
-    try:
-        found = read_descriptor(damaged)
-    except IODeepError as error:
-        assert str(error)
-    else:
-        assert found.identity == packed.identity
+    with suppress(IODeepError):
+        assert read_descriptor(damaged).identity == packed.identity
 
 
 @settings(max_examples=100, deadline=None)

@@ -95,7 +95,9 @@ def test_progress_counts_every_byte_of_each_step(tmp_path: Path) -> None:
 
     last = {progress.step: progress for progress in seen}
     total = sum(ENSEMBLE.values())
-    assert {step: (progress.done, progress.total) for step, progress in last.items()} == dict.fromkeys(("digest", "write", "read back"), (total, total))
+    assert {step: (progress.done, progress.total) for step, progress in last.items()} == dict.fromkeys(
+        ("digest", "write", "read back"), (total, total)
+    )
 
 
 def test_missing_and_extra_files_are_named(tmp_path: Path) -> None:
