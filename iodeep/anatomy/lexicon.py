@@ -19,85 +19,14 @@ MISSPELT = 0.6
 """How much a word counts that is one letter off."""
 _SHORTEST_STEM = 3
 _SHORTEST_MISSPELT = 6
-_MODALITIES = (
-    "CTA",
-    "CT",
-    "MRI",
-    "MRT",
-    "MRA",
-    "MR",
-    "IRM",
-    "TDM",
-    "TAC",
-    "TC",
-    "RM",
-    "TK",
-    "XR",
-    "RX",
-    "US",
-    "PET",
-    "NM",
+_MODALITIES = ("CTA", "CT", "MRI", "MRT", "MRA", "MR", "IRM", "TDM", "TC", "RM", "TK", "KT", "XR", "RX", "PETCT")
+_GLUED_WORDS = (
+    "ABD ABDO ABDOMEN PEL PELV PELVIS CHEST THX THOR THORAX HEAD NECK BRAIN LSPINE CSPINE TSPINE KNEE "
+    "SHOULDER ANKLE FOOT WRIST ELBOW LIVER CAP SINUS ORBIT"
 )
-_GLUABLE = frozenset(
-    [
-        "ABD",
-        "ABDO",
-        "ABDOMEN",
-        "PEL",
-        "PELV",
-        "PELVIS",
-        "CHEST",
-        "THX",
-        "THOR",
-        "THORAX",
-        "HEAD",
-        "NECK",
-        "BRAIN",
-        "SPINE",
-        "LSPINE",
-        "CSPINE",
-        "TSPINE",
-        "KNEE",
-        "HIP",
-        "SHOULDER",
-        "ANKLE",
-        "FOOT",
-        "WRIST",
-        "ELBOW",
-        "LIVER",
-        "CAP",
-        "SINUS",
-        "ORBIT",
-        "FACE",
-    ]
-)
-_TAIL = frozenset(
-    [
-        "W",
-        "WO",
-        "WX",
-        "WWO",
-        "C",
-        "I",
-        "IV",
-        "WC",
-        "WOC",
-        "CON",
-        "CONT",
-        "CONTR",
-        "CONTRAST",
-        "WITH",
-        "WITHOUT",
-        "L",
-        "R",
-        "LT",
-        "RT",
-        "BIL",
-        "BILAT",
-        "UNI",
-        "PLUS",
-    ]
-)
+_GLUABLE = frozenset(_GLUED_WORDS.split())
+_TAILS = "W WO WX WWO C I IV WC WOC CON CONT CONTR CONTRAST WITH WITHOUT L R LT RT BIL BILAT UNI PLUS"
+_TAIL = frozenset(_TAILS.split())
 
 
 @dataclass(frozen=True)
@@ -132,6 +61,9 @@ class Lexicon:
         if word.words.startswith("*"):
             self._inner.append((word.words.strip("*"), word))
             return
+        if word.kind is Kind.SPELLING:
+            for variant in {word.words, *_deletions(word.words)}:
+                self._misspelt[variant].append(word)
         node = self._root
         parts = word.words.split()
         for part in parts:
@@ -141,10 +73,6 @@ class Lexicon:
                 last = number == len(tokens) - 1
                 node = (node.stems if stem and last else node.exact).setdefault(text, _Node())
         node.words.append(word)
-        single = word.words.rstrip("*")
-        if len(parts) == 1 and len(single) >= _SHORTEST_MISSPELT and word.kind in {Kind.NAME, Kind.PRESET}:
-            for variant in {single, *_deletions(single)}:
-                self._misspelt[variant].append(word)
 
     def _find(self, text: str, modality: str) -> tuple[Match, ...]:
         """Every entry in a description, in its order; ``modality`` leaves out entries that don't hold for it."""
@@ -197,7 +125,8 @@ class Lexicon:
                 return [whole[1]]
             if cut := self._cut(rest, modality):
                 return cut
-        return self._cut(text, modality)
+        words = self._cut(text, modality)
+        return words if len(words) > 1 else []
 
     def _cut(self, text: str, modality: str) -> list[Word]:
         """The words that the whole of ``text`` is made of, up to a tail such as WO; none where a rest stays."""
@@ -215,7 +144,7 @@ class Lexicon:
         """Entries one letter off: one missing, one too many, one other, or two exchanged."""
         for variant in (text, *_deletions(text)):
             for word in self._misspelt.get(variant, ()):
-                if word.holds_for(modality) and _one_off(text, word.words.rstrip("*")):
+                if word.holds_for(modality) and _one_off(text, word.words):
                     yield Match(word, text, MISSPELT)
                     return
 

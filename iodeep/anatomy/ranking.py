@@ -27,7 +27,20 @@ def ranked_regions(confidences: Mapping[str, float], readings: Sequence[Reading]
     ]
     likely = sorted(entries, key=lambda entry: (-entry[1], entry[0]))
     possible = sorted(_possible(confidences), key=lambda entry: (-entry[1], entry[0]))
+    if not firm:
+        possible = [*_between(confidences), *possible]
     return tuple(RankedRegion(name, confidence, _findings(name, readings)) for name, confidence in likely + possible)
+
+
+def _between(confidences: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """The region around neighbours that contradict each other: ABDOMEN or PELVIS is within ABDOMENPELVIS.
+
+    It is no surer than the surer of the two, so that nothing is run on it.
+    """
+    zones = [zone for zone, confidence in confidences.items() if confidence >= _LEAST]
+    name = name_of(zones) if len(zones) > 1 and len(list(_groups(zones))) == 1 else None
+    if name and len({round(confidences[zone], 6) for zone in zones}) > 1:
+        yield name, max(confidences[zone] for zone in zones)
 
 
 def _possible(confidences: Mapping[str, float]) -> Iterator[tuple[str, float]]:

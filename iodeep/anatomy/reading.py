@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from iodeep.anatomy.answer import Finding
 from iodeep.anatomy.evidence import AnatomicEvidence, Attribute
 from iodeep.anatomy.lexicon import Lexicon, Match
-from iodeep.anatomy.regions import is_organ, parent_zones, places, zones_of
+from iodeep.anatomy.regions import LIMBS, SCANNED_TOGETHER, is_organ, parent_zones, places, zones_of
 from iodeep.anatomy.text import fold
 from iodeep.anatomy.vocabulary import Kind
 from iodeep.terms import Code, region_of_code, region_of_defined_term
@@ -26,8 +26,8 @@ WEIGHT = {
 }
 """How much an attribute counts: Body Part Examined is often a scanner's default, the series' own words seldom err."""
 
-_KIND_WEIGHT = {Kind.NAME: 1.0, Kind.PRESET: 1.0, Kind.WEAK: 0.5, Kind.HINT: 0.0}
-PRESET_WEIGHT = 0.5
+_KIND_WEIGHT = {Kind.NAME: 1.0, Kind.SPELLING: 1.0, Kind.PRESET: 1.0, Kind.WINDOW: 1.0, Kind.WEAK: 0.5, Kind.HINT: 0.0}
+WINDOW_WEIGHT = 0.5
 """Of a word in a series description that may be the name of a window or kernel."""
 
 
@@ -40,7 +40,7 @@ class Reading:
     findings: tuple[Finding, ...]
     excluded: frozenset[str] = frozenset()
     hints: frozenset[str] = frozenset()
-    only_preset: bool = False
+    maybe_window: bool = False
 
     @property
     def zones(self) -> frozenset[str]:
@@ -102,41 +102,58 @@ def _of_text(text: str, attribute: Attribute, evidence: AnatomicEvidence, lexico
 def _of_words(matches: Sequence[Match], attribute: Attribute) -> Reading | None:
     if not matches:
         return None
-    told = [match for match in matches if match.word.kind not in {Kind.SKIP, Kind.NOT} and match.word.region]
+    told = [match for match in matches if match.word.kind.needs_region]
     excluded = frozenset(zone for match in told if match.negated for zone in zones_of(match.word.region))
     told = [match for match in told if not match.negated]
     hints = frozenset(zone for match in told if match.word.kind is Kind.HINT for zone in zones_of(match.word.region))
-    speaking = _without_presets([match for match in told if match.word.kind is not Kind.HINT], attribute)
-    presets = attribute is Attribute.SERIES and all(match.word.kind is Kind.PRESET for match in speaking)
-    findings = tuple(_finding(match, attribute) for match in speaking)
+    windows = _window_kinds(matches, attribute)
+    speaking = _without_windows([match for match in told if match.word.kind is not Kind.HINT], windows)
+    findings = tuple(_finding(match, attribute, windows) for match in speaking)
     strengths: dict[str, float] = {}
     for finding in findings:
         for zone in zones_of(finding.region) or {finding.region}:
             if zone not in excluded:
                 strengths[zone] = max(strengths.get(zone, 0.0), finding.weight)
-    return Reading(attribute, _without_parents(strengths), findings, excluded, hints, bool(speaking) and presets)
+    strengths = _without_gaps(_without_parents(strengths), excluded)
+    maybe_window = bool(speaking) and all(match.word.kind in windows for match in speaking)
+    return Reading(attribute, strengths, findings, excluded, hints, maybe_window)
 
 
-def _without_presets(matches: list[Match], attribute: Attribute) -> list[Match]:
-    """In a series description LUNG beside ABD/PEL is a window; so are preset words beside names of other zones."""
-    names = [match for match in matches if match.word.kind is Kind.NAME]
-    if attribute is not Attribute.SERIES or not names:
+def _window_kinds(matches: Sequence[Match], attribute: Attribute) -> frozenset[Kind]:
+    """The kinds of words that may name a window here: only series descriptions name windows."""
+    if attribute is not Attribute.SERIES:
+        return frozenset()
+    phased = any(match.word.kind is Kind.PHASE for match in matches)
+    return frozenset({Kind.WINDOW}) if phased else frozenset({Kind.WINDOW, Kind.PRESET})
+
+
+def _without_windows(matches: list[Match], windows: frozenset[Kind]) -> list[Match]:
+    """LUNG beside ABD/PEL is a window; beside CHEST it is the lung."""
+    names = [match for match in matches if match.word.kind not in windows]
+    if not names:
         return matches
     zones = frozenset().union(*(zones_of(match.word.region) for match in names))
-    return [match for match in matches if match.word.kind is not Kind.PRESET or zones_of(match.word.region) <= zones]
+    return [match for match in matches if match.word.kind not in windows or zones_of(match.word.region) <= zones]
 
 
 def _without_parents(strengths: dict[str, float]) -> dict[str, float]:
     """LOWERLIMB says nothing more where KNEE is named too."""
-    generic = {"UPPERLIMB", "LOWERLIMB"}
-    dropped = frozenset().union(*(parent_zones(zone) for zone in strengths if zone in places())) & generic
-    return {zone: strength for zone, strength in strengths.items() if zone not in dropped}
+    named_within = frozenset().union(*(parent_zones(zone) for zone in strengths if zone in places())) & LIMBS
+    return {zone: strength for zone, strength in strengths.items() if zone not in named_within}
 
 
-def _finding(match: Match, attribute: Attribute) -> Finding:
+def _without_gaps(strengths: dict[str, float], excluded: frozenset[str]) -> dict[str, float]:
+    """CHEST & BLADDER in one description is one scan: the abdomen between them is in it."""
+    places_named = [place for place, zone in enumerate(SCANNED_TOGETHER) if zone in strengths]
+    between = SCANNED_TOGETHER[min(places_named) : max(places_named)] if places_named else ()
+    weight = min((strengths[SCANNED_TOGETHER[place]] for place in places_named), default=0.0)
+    return {**{zone: weight for zone in between if zone not in excluded}, **strengths}
+
+
+def _finding(match: Match, attribute: Attribute, windows: frozenset[Kind]) -> Finding:
     weight = WEIGHT[attribute] * _KIND_WEIGHT[match.word.kind] * match.certainty
-    if match.word.kind is Kind.PRESET and attribute is Attribute.SERIES:
-        weight *= PRESET_WEIGHT
+    if match.word.kind in windows:
+        weight *= WINDOW_WEIGHT
     return Finding(attribute, match.found, match.word.region, weight)
 
 

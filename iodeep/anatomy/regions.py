@@ -18,6 +18,9 @@ from itertools import pairwise
 TRUNK_ORDER = ("HEAD", "NECK", "CHEST", "ABDOMEN", "PELVIS")
 """From head to hip: scans of several regions cover neighbours in this order."""
 
+SCANNED_TOGETHER = TRUNK_ORDER[1:]
+"""Neck to pelvis: who names two of them in one breath scans what lies between; a head is scanned on its own."""
+
 LIMBS = frozenset({"UPPERLIMB", "LOWERLIMB"})
 
 _COMBINED = {

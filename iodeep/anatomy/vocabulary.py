@@ -5,9 +5,12 @@ A row gives a region (PS3.16 Annex L), a language, words separated by ``|``, a k
 
 ``name``    says the region
 ``weak``    says it only faintly
-``preset``  says it, but in a series description may be a window or kernel (LUNG in a scan of the abdomen)
+``window``  says it, but in a series description may be a window or kernel (LUNG in a scan of the abdomen)
+``preset``  the same, but not beside a word for a phase (LIVER is a window, LIVER DELAYED is the liver)
 ``hint``    supports a region that something else says, never says it alone
 ``skip``    says nothing, though a part of it would (HEAD FIRST, CHEST COIL)
+``spelling`` one of the words above that is also recognised one letter off (PROSTRATE, ABODMEN)
+``phase``   says no region; beside a preset word it says that this is no window (LIVER DELAYED)
 ``not``     takes away the region that follows (WITHOUT PELVIS)
 """
 
@@ -33,10 +36,18 @@ class Kind(StrEnum):
 
     NAME = "name"
     WEAK = "weak"
+    WINDOW = "window"
     PRESET = "preset"
     HINT = "hint"
     SKIP = "skip"
+    SPELLING = "spelling"
+    PHASE = "phase"
     NOT = "not"
+
+    @property
+    def needs_region(self) -> bool:
+        """Whether an entry of this kind says something about a region."""
+        return self not in {Kind.SKIP, Kind.PHASE, Kind.NOT}
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,7 @@ def _words(rows: Iterable[Mapping[str, str | None]], origin: str) -> Iterator[Wo
     for number, row in enumerate(rows, start=2):
         region = (row.get("region") or "").strip().upper()
         kind = _kind((row.get("kind") or "name").strip(), f"{origin}, line {number}")
-        if region not in places() and not (kind in {Kind.SKIP, Kind.NOT} and not region):
+        if region not in places() and (region or kind.needs_region):
             raise SettingsError(
                 f"{origin}, line {number}: region {region!r} is not known",
                 expected="a Body Part Examined defined term of PS3.16 Annex L",

@@ -29,7 +29,7 @@ _OWN = frozenset({Attribute.SERIES, Attribute.ANATOMIC_REGION, Attribute.MODALIT
 def settled(readings: Sequence[Reading]) -> list[Reading]:
     """The readings without a series description that may only name a window (LUNG in a scan of the abdomen)."""
     others = frozenset().union(*(reading.zones for reading in readings if reading.attribute is not Attribute.SERIES))
-    return [reading for reading in readings if not (reading.only_preset and others and not reading.zones & others)]
+    return [reading for reading in readings if not (reading.maybe_window and others and not reading.zones & others)]
 
 
 def weigh(readings: Sequence[Reading]) -> dict[str, float]:
@@ -80,7 +80,7 @@ def _support(zone: str, reading: Reading) -> float:
 def _against(zone: str, reading: Reading, naming: Sequence[Reading]) -> float:
     if zone in reading.excluded:
         return max(1.0, max(reading.strengths.values(), default=0.0))
-    if not reading.strengths:
+    if not reading.strengths or reading.maybe_window:
         return 0.0
     strength = max(reading.strengths.values())
     if reading.attribute in _OWN or any(zone in _parents(named) for named in reading.zones):
