@@ -6,6 +6,7 @@ Nothing but the header is read: the payload of a file may be gigabytes.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,19 @@ from iodeep.terms import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 UNCOMPRESSED = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 """Transfer syntaxes between which a data set may be rewritten without losing a byte of a value."""
+UNREADABLE = (
+    InvalidDicomError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+    RecursionError,
+    struct.error,
+)
+"""What pydicom raises over a damaged or hostile data set; another party's bytes are never a defect of ours."""
 _SERIES_INSTANCE_UID = 0x0020000E
 _UID = re.compile(r"[0-9][0-9.]{0,63}")
 
@@ -59,7 +73,7 @@ def read_instance(path: Path) -> Instance:
         meta, offset = split_dataset(path)
         header = _header(path, offset, str(meta.get("TransferSyntaxUID", "")))
         length = path.stat().st_size - offset
-    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except UNREADABLE as error:
         raise _not_dicom(path, str(error)) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", remedy="Check the path and its rights.") from error

@@ -22,7 +22,7 @@ from pacs_bridge.dimse.negotiation import MAX_CONTEXTS, Proposal, request
 from pacs_bridge.dimse.store import check_study_sizes, store
 from pacs_bridge.dimse.tls import client_context
 from pacs_bridge.dimse.verify import verify_stored
-from pacs_bridge.dimse.watch import Watch
+from pacs_bridge.dimse.watch import POLL_S, Watch
 from pacs_bridge.part10 import UNCOMPRESSED, read_instance
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -100,8 +100,12 @@ class DimseArchive:
         instances = [read_instance(path) for path in paths]
         check_study_sizes(instances, self._settings)
         watch = self._watch(cancel)
-        with self._storing:
+        while not self._storing.acquire(timeout=POLL_S):
+            watch.ask("waiting for another store to end")
+        try:
             return store(instances, lambda proposals: self._associate(proposals, watch), progress)
+        finally:
+            self._storing.release()
 
     def accepted(self, sop_class_uids: Sequence[str]) -> frozenset[str]:
         """The SOP classes for which the archive accepts a presentation context in Explicit VR Little Endian."""

@@ -60,6 +60,7 @@ def request(
 
     Raises :class:`~iodeep.errors.ArchiveUnreachableError` where nothing answers, it is rejected or aborted.
     """
+    watch.touch()
     connection = connect(parties.host, parties.port, str(parties), watch)
     if tls is not None:
         connection = secured(connection, tls, str(parties), watch, host=parties.host)

@@ -13,10 +13,11 @@ from pynetdicom.dsutils import decode, encode
 from iodeep.errors import ArchiveError
 from iodeep.ports import Attributes, Level
 from pacs_bridge.dimse import commands, diagnosis
-from pacs_bridge.dimse.association import Association, Context
+from pacs_bridge.dimse.association import Association, Context, Message
 from pacs_bridge.dimse.commands import Command
 from pacs_bridge.dimse.levels import ABOVE, level_of
 from pacs_bridge.matching import UNIQUE_KEYS, dataset_attributes, fitting_answers, is_universal, keywords_of
+from pacs_bridge.part10 import UNREADABLE
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 
@@ -58,7 +59,7 @@ def _of_one_parent(
     found: list[Attributes] = []
     for uid in dict.fromkeys(match.get(unique, "").split("\\")):
         asked = keys | {unique: "" if is_universal(uid) else uid}
-        found += [_with(dataset_attributes(answer, keys), upper) for answer in _asked(association, level, asked)]
+        found += [_with(answer, upper) for answer in _asked(association, level, asked)]
     return fitting_answers(level, found, {**match, **upper})
 
 
@@ -67,7 +68,7 @@ def _with(answer: dict[str, str], upper: Mapping[str, str]) -> Attributes:
     return answer | {keyword: answer[keyword] or uid for keyword, uid in upper.items()}
 
 
-def _asked(association: Association, level: Level, keys: Mapping[str, str]) -> Iterator[Dataset]:
+def _asked(association: Association, level: Level, keys: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """One C-FIND (PS3.7 9.1.2): every answer of the archive as it came."""
     context = association.context_for(STUDY_ROOT_FIND)
     if context is None:
@@ -84,7 +85,15 @@ def _asked(association: Association, level: Level, keys: Mapping[str, str]) -> I
         if message.status not in commands.PENDING:
             about = f"{level.value} entities"
             raise diagnosis.refused(association.parties, "C-FIND", message.command, about, STUDY_ROOT_FIND)
-        yield decoded(message.data, context)
+        yield _attributes(association, message, keys)
+
+
+def _attributes(association: Association, message: Message, keys: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return dataset_attributes(decoded(message.data, message.context), keys)
+    except UNREADABLE as error:
+        what = f"an answer that cannot be read ({error})"
+        raise diagnosis.misspoken(association.parties, what, association.wire.doing) from error
 
 
 def _identifier(level: Level, keys: Mapping[str, str], context: Context) -> bytes:

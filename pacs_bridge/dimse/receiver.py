@@ -82,6 +82,8 @@ class Receiver:
             self._watch.fail(error)
         except IODeepError as error:
             _LOG.debug("an association for C-MOVE sub-operations ended: %s", error)
+        except Exception:  # one association: its instances are then missing, which is told by name
+            _LOG.exception("an association for C-MOVE sub-operations ended")
         finally:
             connection.close()
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from iodeep.errors import ArchiveError
+from iodeep.errors import ArchiveError, InputError, LocalStorageError
 from iodeep.ports import Progress, ProgressSink, StoreReport
 from iodeep.settings import PacsSettings
 from pacs_bridge.dimse import commands, diagnosis
@@ -93,9 +93,18 @@ def _send(association: Association, instance: Instance, sent: Callable[[int], No
     if context is None or not is_rewritable(instance.transfer_syntax):
         raise _not_taken(association, instance)
     with tempfile.TemporaryDirectory(prefix="iodeep-") as folder:
-        other = rewritten(instance, context.transfer_syntax, Path(folder) / "rewritten.dcm")
-        _send_as_it_is(association, context, other, lambda _: None)
+        _send_as_it_is(association, context, _rewritten(instance, context, Path(folder)), lambda _: None)
     sent(instance.length)
+
+
+def _rewritten(instance: Instance, context: Context, folder: Path) -> Instance:
+    try:
+        return rewritten(instance, context.transfer_syntax, folder / instance.path.name)
+    except OSError as error:
+        raise LocalStorageError(
+            f"{instance.path} cannot be rewritten for the archive in {folder}: {error.strerror}",
+            remedy="Make room on the disk of temporary files (TMPDIR).",
+        ) from error
 
 
 def _send_as_it_is(association: Association, context: Context, instance: Instance, sent: Callable[[int], None]) -> None:
@@ -104,9 +113,12 @@ def _send_as_it_is(association: Association, context: Context, instance: Instanc
     command = commands.request(
         Command.C_STORE_RQ, instance.sop_class, number, data_set=True, AffectedSOPInstanceUID=instance.uid
     )
-    with instance.path.open("rb", buffering=_READ_AHEAD) as file:
-        file.seek(instance.offset)
-        association.send_file(context, command, file, instance.length, sent)
+    try:
+        with instance.path.open("rb", buffering=_READ_AHEAD) as file:
+            file.seek(instance.offset)
+            association.send_file(context, command, file, instance.length, sent)
+    except OSError as error:
+        raise InputError(f"{instance.path} cannot be read any more: {error.strerror}") from error
     association.wire.doing = f"waiting for the answer to {instance.path.name} (C-STORE)"
     answer = association.receive()
     if answer.field != Command.C_STORE_RSP or answer.command.get("MessageIDBeingRespondedTo") != number:

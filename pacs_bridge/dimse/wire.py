@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import socket
 import ssl
 from collections.abc import Callable
@@ -67,7 +67,7 @@ class Wire:
     def is_quiet(self) -> bool:
         """Whether nothing has come in unasked: an idle peer that speaks has aborted, released or closed."""
         try:
-            return self._start == self._end and not select.select([self._socket], [], [], 0)[0]
+            return self._start == self._end and not _is_ready(self._socket, selectors.EVENT_READ, 0)
         except (OSError, ValueError):
             return False
 
@@ -147,12 +147,18 @@ def _connected(connection: socket.socket, address: object, check: Callable[[], N
     connection.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         connection.connect(address)  # type: ignore[arg-type]
-    while not select.select([], [connection], [], POLL_S)[1]:
+    while not _is_ready(connection, selectors.EVENT_WRITE, POLL_S):
         check()
     error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))
     return connection
+
+
+def _is_ready(connection: socket.socket, event: int, seconds: float) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection, event)
+        return bool(selector.select(seconds))
 
 
 def secured(

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import DataElement, config, dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -19,11 +19,20 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from iodeep.errors import ArchiveError, ArchiveUnreachableError, CancelledError, InputError
+from iodeep.errors import (
+    ArchiveError,
+    ArchiveUnreachableError,
+    CancelledError,
+    InputError,
+    LocalStorageError,
+    SettingsError,
+)
 from iodeep.ports import Level, Progress, Wanted
 from iodeep.settings import Retrieve
 from pacs_bridge import open_archive
 from pacs_bridge.dimse import DimseArchive
+from pacs_bridge.dimse.negotiation import MAX_CONTEXTS
+from pacs_bridge.dimse.storage_classes import RECEIVED
 from pacs_bridge.dimse.store import grouped
 from pacs_bridge.part10 import Instance
 from pacs_bridge.server_process import free_port
@@ -337,3 +346,46 @@ def test_a_failed_sub_operation_is_an_error(tmp_path: Path) -> None:
         pytest.raises(ArchiveError, match="1 sub-operations failed"),
     ):
         archive.fetch(Wanted(STUDY, SERIES), tmp_path / "into")
+
+
+def test_what_is_offered_for_c_get_fits_one_association() -> None:
+    assert len(RECEIVED) + 1 <= MAX_CONTEXTS
+
+
+def test_a_full_disk_is_ours_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pacs_bridge.dimse.arrivals.write_header", no_room)
+    peer = Peer(held=held(1, tmp_path / "held"))
+    with (
+        running(peer),
+        open_archive(peer.settings(Retrieve.GET)) as archive,
+        pytest.raises(LocalStorageError, match="No space left"),
+    ):
+        archive.fetch(Wanted(STUDY, SERIES), tmp_path / "into")
+    assert not (tmp_path / "into").exists()
+
+
+def test_a_port_for_c_move_that_is_taken_is_told(tmp_path: Path) -> None:
+    peer = Peer(held=held(1, tmp_path / "held"))
+    with (
+        running(peer),
+        open_archive(peer.settings(Retrieve.MOVE, move_port=peer.port)) as archive,
+        pytest.raises(SettingsError, match="move_port"),
+    ):
+        archive.fetch(Wanted(STUDY, SERIES), tmp_path / "into")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR IS")  # pydicom warns, then raises
+def test_unreadable_answers_are_the_archives_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Series Number that is no number."""
+    bad = parts(1)
+    with config.disable_value_validation():
+        bad[0][0x0020, 0x0011] = DataElement(0x00200011, "LO", "one")
+    with (
+        running(Peer(held=bad)) as peer,
+        open_archive(peer.settings()) as archive,
+        pytest.raises(ArchiveError, match="cannot be read"),
+    ):
+        archive.find(Level.SERIES, {"StudyInstanceUID": STUDY}, ["SeriesNumber"])
