@@ -138,7 +138,17 @@ def _labels_or_masks(predicted: Segmentation) -> npt.NDArray[np.generic]:
     if predicted.labels is not None:
         return predicted.labels
     assert predicted.masks is not None
-    return np.moveaxis(predicted.masks, 0, -1)
+    return _as_labels(predicted.masks)
+
+
+def _as_labels(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.generic]:
+    """Masks as one label map where no two share a voxel, which highdicom writes twice as fast; else stacked last."""
+    labels = np.zeros(masks.shape[1:], np.uint8 if len(masks) < 256 else np.uint16)
+    for number, mask in enumerate(masks, start=1):
+        if np.any(mask & (labels > 0)):
+            return np.moveaxis(masks, 0, -1)
+        labels[mask] = number
+    return labels
 
 
 def _fractions(predicted: Segmentation) -> npt.NDArray[np.float32]:
