@@ -152,7 +152,7 @@ def test_a_deflated_file_that_inflates_without_bound_is_not_read(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # it warns of what the bytes say
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_any_damage_ends_in_a_volume_or_in_one_clear_error(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

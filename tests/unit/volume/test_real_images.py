@@ -76,6 +76,7 @@ def test_compressed_stacks_and_frames_hold_the_same_values(tmp_path: Path, synta
     assert np.array_equal(open_series([multi]).read_volume().voxels, voxels)
 
 
+@pytest.mark.slow
 def test_the_real_head_series_lies_where_simpleitk_puts_it() -> None:
     series = open_series(find_series(SAMPLES / "mr-head")[0])
     volume = series.read_volume()

@@ -150,3 +150,10 @@ def test_rescaled_values_are_exact_in_the_narrowest_type(
     fits = whole and np.iinfo(np.int16).min <= expected.min() and expected.max() <= np.iinfo(np.int16).max
     assert voxels.values.dtype == (np.int16 if fits else np.float32)
     assert np.array_equal(voxels.values, expected)
+
+
+def test_functional_groups_outrank_what_the_image_says_at_its_top(tmp_path: Path) -> None:
+    overrides = {"PixelSpacing": ["9", "9"], "RescaleSlope": "9", "RescaleIntercept": "9"}
+    series = open_series([write_multiframe(tmp_path, ramp(np.uint16, 0, 2000), modality="CT", overrides=overrides)])
+    assert series.geometry.spacing == (2.0, 1.0, 1.0)
+    assert series.read_volume().voxels.min() == -1024
