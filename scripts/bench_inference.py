@@ -1,0 +1,121 @@
+"""What inference costs around the network: total time minus time inside the network, beside plain ONNX Runtime.
+
+``python scripts/bench_inference.py [--case brain|ct] [--runs N]``. The CT is synthetic (200 x 512 x 512) and its network
+a UNet with random weights: speed, not accuracy. Runs through IODeep and direct runs of the same network alternate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from iodeep.card import ModelCard, card_of_document, read_card
+from iodeep.inference import Engine
+from iodeep.inference.windows import windows_of
+from iodeep.settings import RunSettings
+from iodeep.volume import Volume
+from tests.networks import small_unet
+
+SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A card with its network and a volume, and the tensor that a direct run is given how often."""
+
+    card: ModelCard
+    network: Path
+    volume: Volume
+    tensor: np.ndarray[Any, Any]
+    calls: int
+
+
+def brain() -> Case:
+    """The sample network on a volume of the sample series' size."""
+    card = read_card(SAMPLES / "brain" / "card.yaml")
+    voxels = np.random.default_rng(0).integers(0, 1000, (20, 256, 256)).astype(np.int16)
+    affine = np.diag([6.5, 0.9, 0.9, 1.0])[[2, 1, 0, 3]]
+    network = SAMPLES / "brain" / "brain-extraction.onnx"
+    return Case(card, network, Volume(voxels, affine), np.zeros((1, 1, 128, 128, 128), np.float32), 1)
+
+
+def ct(folder: Path) -> Case:
+    """A thorax-sized CT, windowed and resampled to 1.5 mm, seen in patches of 96 voxels a side."""
+    network = small_unet(folder / "unet.onnx", base=16)
+    document = {
+        **read_card(SAMPLES / "others" / "ct-liver.yaml").model_dump(mode="json"),
+        "version": "1.0.0",
+        "preprocessing": [
+            {"step": "orient", "axes": "RAS"},
+            {"step": "resample_spacing", "mm": [1.5, 1.5, 1.5]},
+            {"step": "window", "center": 50, "width": 350},
+        ],
+        "postprocessing": [{"step": "largest_component"}],
+    }
+    document["network"] |= {
+        "files": ["unet.onnx"],
+        "input_tensor": "input",
+        "inference": {"mode": "patches", "size": [96, 96, 96], "overlap": 0.25},
+    }
+    document["segmentation"] |= {"tensor": "output", "activation": "none", "decode": "argmax"}
+    document["segmentation"]["segments"][0]["channel"] = 1
+    card = card_of_document(document, "benchmark")
+    voxels = np.random.default_rng(0).integers(-1000, 1000, (200, 512, 512)).astype(np.int16)
+    affine = np.diag([2.0, 0.8, 0.8, 1.0])[[2, 1, 0, 3]]
+    calls = windows_of(card.network, (273, 273, 267)).count
+    return Case(card, network, Volume(voxels, affine), np.zeros((1, 1, 96, 96, 96), np.float32), calls)
+
+
+def direct(session: Any, case: Case) -> float:
+    """Seconds of the network alone."""
+    begun = time.perf_counter()
+    for _ in range(case.calls):
+        session.run(None, {case.card.network.input_tensor: case.tensor})
+    return time.perf_counter() - begun
+
+
+def measure(case: Case, runs: int) -> None:
+    """One line a run: total with start-up, total in a running engine, the network, and the share around it."""
+    session = onnxruntime.InferenceSession(str(case.network))
+    files = {case.card.network.files[0]: case.network}
+    for _ in range(runs):
+        alone = direct(session, case)
+        begun = time.perf_counter()
+        with Engine(RunSettings()) as engine:
+            prediction = engine.run(case.card, files, {case.card.inputs[0].name: case.volume})
+        total = time.perf_counter() - begun
+        network = prediction.seconds["network"]
+        stages = ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in prediction.seconds.items())
+        print(
+            f"total {total:.2f} s, network {network:.2f} s, around it {total - network:.2f} s = {(total - network) / total:.1%}"
+        )
+        print(f"  direct {alone:.2f} s for {case.calls} calls; {stages}; {prediction.engine}")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"peak memory of the process {peak:.0f} MiB")
+
+
+def main() -> None:
+    """The case asked for, or both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", choices=("brain", "ct"), action="append")
+    parser.add_argument("--runs", type=int, default=1)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.case or ["brain", "ct"]:
+            print(f"== {name}")
+            measure(brain() if name == "brain" else ct(Path(folder)), arguments.runs)
+
+
+if __name__ == "__main__":
+    main()
