@@ -1,0 +1,152 @@
+"""Models are found by tokens, filtered again, kept by copy, and shown when they cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from iodeep.card import read_card
+from iodeep.errors import InputError
+from iodeep.ports import Level
+from iodeep.selection import Candidate, Catalogue, UnusableModel, list_models
+from tests.unit.selection.support import BRAIN_CARD, MemoryArchive, make_card, packed
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    shelf = tmp_path / "shelf"
+    packed(shelf / "brain", read_card(BRAIN_CARD))
+    packed(shelf / "liver", make_card("Liver CT", "CT", "LIVER"))
+    packed(shelf / "organs", make_card("Organs CT", "CT", "CHEST", "ABDOMEN"))
+    packed(
+        shelf / "fusion",
+        make_card(
+            "Fusion", "MULTI", "PROSTATE", inputs=[{"name": "mr", "modality": "MR"}, {"name": "pet", "modality": "PT"}]
+        ),
+    )
+    return shelf
+
+
+def archive_of(shelf: Path, *, ignores_keys: bool = False) -> MemoryArchive:
+    return MemoryArchive(*shelf.glob("*/packed"), ignores_keys=ignores_keys)
+
+
+def names(found: list[Candidate | UnusableModel]) -> set[str]:
+    return {candidate.name for candidate in found}
+
+
+def test_tokens_of_region_what_contains_it_and_multi_are_asked_for(shelf: Path, tmp_path: Path) -> None:
+    found = Catalogue(archive_of(shelf), tmp_path / "cache").candidates("CT", ["ABDOMEN"])
+
+    assert names(found) == {"Liver CT 1.0.2", "Organs CT 1.0.2"}
+
+
+def test_a_model_with_inputs_of_several_modalities_is_found_for_each(shelf: Path, tmp_path: Path) -> None:
+    for modality in ("MR", "PT"):
+        assert "Fusion 1.0.2" in names(
+            Catalogue(archive_of(shelf), tmp_path / "cache").candidates(modality, ["PELVIS"])
+        )
+
+
+def test_a_superset_from_a_server_that_ignores_keys_is_filtered_again(shelf: Path, tmp_path: Path) -> None:
+    archive = archive_of(shelf, ignores_keys=True)
+
+    found = Catalogue(archive, tmp_path / "cache").candidates("MR", ["HEAD"])
+
+    assert names(found) == {"Brain extraction 1.0.2"}
+
+
+def test_few_queries_are_sent_whatever_the_region(shelf: Path, tmp_path: Path) -> None:
+    archive = archive_of(shelf)
+    Catalogue(archive, tmp_path / "cache").candidates("CT", ["CHESTABDPELVIS"])
+
+    assert sum(level is Level.STUDY for level, _ in archive.finds) <= 12
+
+
+def test_a_descriptor_is_fetched_once_and_only_the_descriptor(shelf: Path, tmp_path: Path) -> None:
+    archive = archive_of(shelf)
+    for _ in range(2):
+        found = Catalogue(archive, tmp_path / "cache").candidates("MR", ["HEAD"])
+
+    assert len(archive.fetches) == 1
+    assert archive.fetches[0].series is not None
+    candidate = found[0]
+    assert isinstance(candidate, Candidate)
+    assert candidate.identity is not None
+    assert candidate.total_bytes == 2000
+
+
+def test_a_kept_descriptor_that_was_altered_is_fetched_anew(shelf: Path, tmp_path: Path) -> None:
+    archive = archive_of(shelf)
+    Catalogue(archive, tmp_path / "cache").candidates("MR", ["HEAD"])
+    kept = next((tmp_path / "cache" / "descriptors").glob("*.dcm"))
+    content = kept.read_bytes()
+    kept.write_bytes(content.replace(b'"Brain extraction"', b'"Brain extraktion"'))
+    assert kept.read_bytes() != content
+
+    found = Catalogue(archive, tmp_path / "cache").candidates("MR", ["HEAD"])
+
+    assert names(found) == {"Brain extraction 1.0.2"}
+    assert len(archive.fetches) == 2
+
+
+def test_an_altered_descriptor_in_the_archive_is_shown_and_unusable(shelf: Path, tmp_path: Path) -> None:
+    archive = archive_of(shelf)
+    for file in archive.files:
+        if b'"Brain extraction"' in file.read_bytes():
+            file.write_bytes(file.read_bytes().replace(b'"Brain extraction"', b'"Brain extraktion"'))
+
+    found = Catalogue(archive, tmp_path / "cache").candidates("MR", ["HEAD"])
+
+    assert len(found) == 1
+    assert isinstance(found[0], UnusableModel)
+    assert "altered" in found[0].reason
+
+
+def test_a_release_without_its_descriptor_is_shown_and_unusable(shelf: Path, tmp_path: Path) -> None:
+    archive = archive_of(shelf)
+    archive.files = [file for file in archive.files if int(dcmread(file).SeriesNumber) >= 1_000_000]
+
+    found = Catalogue(archive, tmp_path / "cache").candidates("MR", ["HEAD"])
+
+    assert isinstance(found[0], UnusableModel)
+    assert "no descriptor" in found[0].reason
+
+
+def test_a_model_under_another_models_token_is_unusable(shelf: Path, tmp_path: Path) -> None:
+    archive = archive_of(shelf)
+    for file in archive.files:
+        dataset = dcmread(file)
+        if dataset.PatientID.startswith("AIM1.CT.LIVER"):
+            dataset.PatientID = "AIM1.MR.HEAD.ANY.LIVERCT"
+            dataset.save_as(file)
+
+    found = Catalogue(archive, tmp_path / "cache").candidates("MR", ["HEAD"])
+
+    assert {type(candidate) for candidate in found} == {Candidate, UnusableModel}
+
+
+def test_the_list_is_filtered_by_modality_anatomy_disease_and_name(shelf: Path, tmp_path: Path) -> None:
+    packed(shelf / "glioma", make_card("Glioma", "MR", "BRAIN", conditions=["Glioma"]))
+    archive = archive_of(shelf)
+    cache = tmp_path / "cache"
+
+    assert [row.name for row in list_models(archive, cache)] == [
+        "Brain extraction",
+        "Fusion",
+        "Glioma",
+        "Liver CT",
+        "Organs CT",
+    ]
+    assert [row.name for row in list_models(archive, cache, modality="CT")] == ["Liver CT", "Organs CT"]
+    assert [row.name for row in list_models(archive, cache, modality="PT")] == ["Fusion"]
+    assert [row.name for row in list_models(archive, cache, anatomy="head")] == ["Brain extraction", "Glioma"]
+    assert [row.name for row in list_models(archive, cache, disease="glioma")] == ["Glioma"]
+    assert [row.name for row in list_models(archive, cache, name="organ")] == ["Organs CT"]
+
+
+def test_an_anatomy_that_is_no_defined_term_is_an_error(shelf: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Annex L"):
+        list_models(archive_of(shelf), tmp_path / "cache", anatomy="TUMMY")
