@@ -91,6 +91,16 @@ def test_private_sequences_in_implicit_vr_are_the_same_content(tmp_path: Path) -
         assert same_content(ours, theirs) is None
 
 
+def test_a_private_sequence_that_became_unknown_in_explicit_vr_is_the_same_content(tmp_path: Path) -> None:
+    ours, theirs, item = _dataset(), _dataset(), Dataset()
+    item.CodeValue = "1"
+    ours.private_block(0x0099, "IODEEP AIMODEL 1", create=True).add_new(0x40, "SQ", [item])
+    element = b"\x08\x00\x00\x01\x02\x00\x00\x001 "  # (0008,0100) in Implicit VR, as PS3.5 6.2.2 has it inside UN
+    encoded = b"\xfe\xff\x00\xe0" + len(element).to_bytes(4, "little") + element
+    theirs.private_block(0x0099, "IODEEP AIMODEL 1", create=True).add_new(0x40, "UN", encoded)
+    assert same_content(_write(ours, tmp_path / "ours.dcm"), _write(theirs, tmp_path / "theirs.dcm")) is None
+
+
 def test_sequences_of_other_length_encoding_are_the_same_content(ours: Path, tmp_path: Path) -> None:
     theirs = _write(_dataset(), tmp_path / "theirs.dcm", undefined=True)
     assert same_content(ours, theirs) is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -65,6 +67,19 @@ def test_header_names_are_in_lower_case() -> None:
 def test_what_is_no_multipart_is_an_error(body: bytes) -> None:
     with pytest.raises(MultipartError):
         _parts(body, "B")
+
+
+def test_a_part_of_any_size_is_read_in_bounded_memory() -> None:
+    chunk = bytes(1 << 16)
+    body = chain([b"--B\r\n\r\n"], repeat(chunk, 512), [b"\r\n--B--"])
+    reader = PartReader(body, "B")
+    reader.next_part()
+    tracemalloc.start()
+    try:
+        assert sum(map(len, reader.body())) == 512 * len(chunk)
+        assert tracemalloc.get_traced_memory()[1] < 16 * len(chunk)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_that_shrinks_while_it_is_sent_is_an_error(tmp_path: Path) -> None:
