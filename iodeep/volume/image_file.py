@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from dataclasses import dataclass
 from enum import Enum
@@ -121,7 +122,10 @@ def _read_header(path: Path) -> tuple[FileDataset, PixelElement | None, int] | N
         stream.seek(0)
         if DeflatedExplicitVRLittleEndian.encode() in prefix:
             return *_read_deflated(path, stream), size
-        header = read_partial(stream, _StopAtPixels(path, size))
+        with warnings.catch_warnings():
+            # A stray command element (group 0000) before the data set, as DCMTK sends zeros that filled up a file.
+            warnings.filterwarnings("ignore", message="Expected implicit VR, but found explicit VR")
+            header = read_partial(stream, _StopAtPixels(path, size))
         return header, _pixel_element(path, header, stream, size), size
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -60,6 +62,7 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 def main() -> None:
     """Run the command line; every expected error becomes one line and its exit code."""
+    _quieten_libraries()
     try:
         app()
     except IODeepError as error:
@@ -76,6 +79,13 @@ def main() -> None:
                 remedy="Make room or name another folder; nothing was left half-written.",
             )
         )
+
+
+def _quieten_libraries() -> None:
+    """What libraries remark on other people's files is no message of ours; ``python -W`` brings it back."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 
 def _leave(error: IODeepError) -> None:
