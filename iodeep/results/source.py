@@ -2,7 +2,7 @@
 
 Real headers lack Type 2 attributes, differ in the last digit of Image Orientation (Patient), or carry a Spacing Between
 Slices that is not the distance between slices. highdicom copies or refuses all that; what is written here is a copy of the
-patient, study and image attributes in UTF-8 with the geometry that :mod:`iodeep.volume` has checked. The source is not changed.
+patient, study and image attributes with the geometry that :mod:`iodeep.volume` has checked. The source is not changed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,6 @@ def _copy(header: Dataset) -> Dataset:
     for element in header:
         if not element.tag.is_private and element.tag.group != _FUNCTIONAL_GROUPS:
             copied.add(deepcopy(element))
-    copied.SpecificCharacterSet = "ISO_IR 192"
     return copied
 
 

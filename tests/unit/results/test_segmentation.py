@@ -248,13 +248,13 @@ def test_frames_of_a_multi_frame_source_name_their_frame(tmp_path: Path) -> None
 
 
 def test_pixel_data_of_odd_length_ends_with_a_zero_byte(tmp_path: Path) -> None:
-    labels = np.zeros((1, 5, 5), np.uint8)
-    labels[0, 2:4, 1:3] = 1
-    dataset = encoded(tmp_path, Segmentation(1, labels=labels), series={"shape": (1, 5, 5)})
+    labels = np.zeros((1, 3, 7), np.uint8)
+    labels[0, 1:3, 2:6] = 1
+    dataset = encoded(tmp_path, Segmentation(1, labels=labels), series={"shape": (1, 3, 7)})
     assert len(dataset.PixelData) == 4
     bits = np.unpackbits(np.frombuffer(dataset.PixelData, np.uint8), bitorder="little")
-    np.testing.assert_array_equal(bits[:25].reshape(5, 5), labels[0])
-    assert not bits[25:].any()
+    np.testing.assert_array_equal(bits[:21].reshape(3, 7), labels[0])
+    assert not bits[21:].any()
 
 
 @pytest.mark.parametrize("mark", ["RESEARCH", "PRODUCT"])
