@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from pydicom import DataElement, config, dcmread
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -375,17 +375,3 @@ def test_a_port_for_c_move_that_is_taken_is_told(tmp_path: Path) -> None:
         pytest.raises(SettingsError, match="move_port"),
     ):
         archive.fetch(Wanted(STUDY, SERIES), tmp_path / "into")
-
-
-@pytest.mark.filterwarnings("ignore:Invalid value for VR IS")  # pydicom warns, then raises
-def test_unreadable_answers_are_the_archives_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Series Number that is no number."""
-    bad = parts(1)
-    with config.disable_value_validation():
-        bad[0][0x0020, 0x0011] = DataElement(0x00200011, "LO", "one")
-    with (
-        running(Peer(held=bad)) as peer,
-        open_archive(peer.settings()) as archive,
-        pytest.raises(ArchiveError, match="cannot be read"),
-    ):
-        archive.find(Level.SERIES, {"StudyInstanceUID": STUDY}, ["SeriesNumber"])
