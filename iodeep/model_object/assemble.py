@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from iodeep.errors import ObjectError
 from iodeep.model_object.check_part import PartFile, WholeFile, check_payload, entry_of, read_part
+from iodeep.model_object.counting import counter
 from iodeep.model_object.descriptor import ModelDescriptor, read_descriptor
 from iodeep.model_object.local_files import storage_errors, whole_file
 from iodeep.model_object.manifest import PartEntry
 from iodeep.model_object.recognise import ObjectKind, recognise
-from iodeep.ports import Progress, ProgressSink, no_progress
+from iodeep.ports import ProgressSink, no_progress
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def assemble(
         raise missing_parts(descriptor, missing, found)
     with storage_errors(into):
         into.mkdir(parents=True, exist_ok=True)
-    advance = _counter(descriptor.total_bytes, progress)
+    advance = counter("assemble", descriptor.total_bytes, progress)
     with ExitStack() as files:  # all of them take their places, or none
         for file in descriptor.manifest.files:
             whole = WholeFile(file, files.enter_context(whole_file(into / file.name)))
@@ -120,14 +121,3 @@ def _add(descriptor: ModelDescriptor, part: PartFile, found: dict[str, Path]) ->
             remedy="Give each part once; remove one of the two.",
         )
     found[entry.sop_instance_uid] = part.path
-
-
-def _counter(total: int, progress: ProgressSink) -> Callable[[int], None]:
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(Progress("assemble", done, total, "bytes"))
-
-    return advance

@@ -193,13 +193,7 @@ def manifest_of_bytes(encoded: bytes, origin: str) -> Manifest:
     document = _document(encoded, origin)
     try:
         card = card_of_document(document.get("card"), f"in the manifest of {origin}")
-        manifest = Manifest.model_validate({**document, "card": card})
-        if manifest_bytes(manifest) != encoded:
-            raise ObjectError(
-                f"the manifest of {origin} is not in canonical form",
-                expected="sorted keys, no spaces, every field once",
-                remedy="Pack the model again with this version of IODeep.",
-            )
+        return Manifest.model_validate({**document, "card": card})
     except CardError as error:
         raise ObjectError(error.problem, remedy="Ask whoever packed the model for a valid one.") from error
     except ValidationError as error:
@@ -211,7 +205,6 @@ def manifest_of_bytes(encoded: bytes, origin: str) -> Manifest:
             f"the manifest of {origin} is not valid: {problems}",
             remedy="Ask whoever packed the model for a valid one.",
         ) from error
-    return manifest
 
 
 def manifest_digest(encoded: bytes) -> str:
@@ -222,12 +215,19 @@ def manifest_digest(encoded: bytes) -> str:
 def _document(encoded: bytes, origin: str) -> dict[str, Any]:
     try:
         document = json.loads(encoded)
+        canonical = canonical_json(document)
     except (ValueError, RecursionError) as error:
         raise ObjectError(
             f"the manifest of {origin} is not JSON: {error}", remedy="Fetch the model again, or pack it again."
         ) from error
     if not isinstance(document, dict):
         raise ObjectError(f"the manifest of {origin} is not a JSON object", found=type(document).__name__)
+    if canonical != encoded:
+        raise ObjectError(
+            f"the manifest of {origin} is not in canonical form",
+            expected="sorted keys, no spaces, every field once",
+            remedy="Ask whoever packed the model for a valid one.",
+        )
     return document
 
 

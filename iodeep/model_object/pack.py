@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +14,11 @@ import iodeep
 from iodeep.card import ModelCard, card_document
 from iodeep.errors import CardError, InputError, IntegrityError
 from iodeep.model_object.check_part import check_payload
+from iodeep.model_object.counting import counter
 from iodeep.model_object.descriptor import read_descriptor
 from iodeep.model_object.identity import ModelIdentity
-from iodeep.model_object.local_files import open_input, read_range, whole_folder
+from iodeep.model_object.local_files import open_input, whole_folder
 from iodeep.model_object.manifest import (
-    MAX_PARTS,
     Device,
     Manifest,
     Packer,
@@ -29,14 +28,14 @@ from iodeep.model_object.manifest import (
     SelfTestEntry,
     Series,
     canonical_json,
-    files_of_card,
     manifest_bytes,
     manifest_digest,
 )
 from iodeep.model_object.self_test import SelfTest
 from iodeep.model_object.self_test_rules import check_can_fail
+from iodeep.model_object.sources import Scan, Source, check_unchanged, find_sources, scan_all
 from iodeep.model_object.write import write_descriptor, write_part
-from iodeep.ports import Progress, ProgressSink, no_progress
+from iodeep.ports import ProgressSink, no_progress
 from iodeep.terms import CREATOR_VERSION_UID, deterministic_uid
 
 DEFAULT_PART_SIZE = 64 << 20
@@ -80,15 +79,15 @@ def pack_model(
     """
     _check_text(card)
     _check_part_size(part_size)
-    sources = _sources(card, files)
+    sources = find_sources(card, files)
     if self_test is not None:
         check_can_fail(self_test, card)
     encoded_test = self_test.encode() if self_test else None
-    scans = _scan_all(sources, part_size, progress)
+    scans = scan_all(sources, part_size, progress)
     manifest = _manifest(card, sources, scans, encoded_test, packed_at or datetime.now(UTC))
     with whole_folder(out) as folder:
         names = _write(folder, manifest, sources, encoded_test, progress)
-        _check_unchanged(sources)
+        check_unchanged(sources)
         _read_back(folder, names, progress)
     encoded = manifest_bytes(manifest)
     return PackedModel(
@@ -99,23 +98,6 @@ def pack_model(
         study_instance_uid=manifest.study_instance_uid,
         total_bytes=manifest.total_bytes,
     )
-
-
-@dataclass(frozen=True)
-class _Source:
-    name: str
-    role: Role
-    path: Path
-    size: int
-    changed_ns: int
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """Digests of one file: whole, and of each of its parts with their lengths."""
-
-    sha256: str
-    parts: tuple[tuple[int, str], ...]
 
 
 def _check_text(card: ModelCard) -> None:
@@ -140,67 +122,8 @@ def _check_part_size(part_size: int) -> None:
         )
 
 
-def _sources(card: ModelCard, files: Mapping[str, Path]) -> list[_Source]:
-    roles = {name: role for role, names in files_of_card(card).items() for name in names}
-    missing, extra = sorted(roles.keys() - files.keys()), sorted(files.keys() - roles.keys())
-    if missing or extra:
-        raise InputError(
-            "the files given are not those that the card names",
-            expected=", ".join(roles),
-            found="; ".join(
-                f"{word} {', '.join(names)}" for word, names in (("missing", missing), ("not named", extra)) if names
-            ),
-            remedy="Correct network.files, external_data and trainable in the card, or give those files.",
-        )
-    return [_source(name, role, files[name]) for name, role in roles.items()]
-
-
-def _source(name: str, role: Role, path: Path) -> _Source:
-    try:
-        status = path.stat()
-        readable = path.is_file() and os.access(path, os.R_OK)
-    except OSError as error:
-        raise InputError(f"{path}, for {name} of the card, cannot be read: {error.strerror}") from error
-    if not readable:
-        raise InputError(f"{path}, for {name} of the card, is not a file that can be read")
-    if not status.st_size:
-        raise InputError(f"{path}, for {name} of the card, is empty", remedy="Export the network again.")
-    return _Source(name, role, path, status.st_size, status.st_mtime_ns)
-
-
-def _scan_all(sources: list[_Source], part_size: int, progress: ProgressSink) -> list[_Scan]:
-    count = sum(-(-source.size // part_size) for source in sources)
-    if count > MAX_PARTS:
-        raise InputError(
-            "the model would have too many parts",
-            expected=f"at most {MAX_PARTS}",
-            found=f"{count} of {part_size} bytes",
-            remedy="Give a larger part size.",
-        )
-    advance = _counter("digest", sum(source.size for source in sources), progress)
-    return [_scan(source, part_size, advance) for source in sources]
-
-
-def _scan(source: _Source, part_size: int, advance: Callable[[int], None]) -> _Scan:
-    whole = hashlib.sha256()
-    parts: list[tuple[int, str]] = []
-    with open_input(source.path) as file:
-        for offset in range(0, source.size, part_size):
-            digest = hashlib.sha256()
-            length = 0
-            for piece in read_range(file, offset, min(part_size, source.size - offset)):
-                digest.update(piece)
-                whole.update(piece)
-                advance(len(piece))
-                length += len(piece)
-            parts.append((length, digest.hexdigest()))
-    if sum(length for length, _ in parts) != source.size:
-        raise _changed(source)
-    return _Scan(whole.hexdigest(), tuple(parts))
-
-
 def _manifest(
-    card: ModelCard, sources: list[_Source], scans: list[_Scan], self_test: bytes | None, packed_at: datetime
+    card: ModelCard, sources: list[Source], scans: list[Scan], self_test: bytes | None, packed_at: datetime
 ) -> Manifest:
     series = Series(
         descriptor=_fresh_uid(),
@@ -227,7 +150,7 @@ def _manifest(
     )
 
 
-def _parts(sources: list[_Source], scans: list[_Scan], series: Series) -> tuple[PartEntry, ...]:
+def _parts(sources: list[Source], scans: list[Scan], series: Series) -> tuple[PartEntry, ...]:
     numbers = {series.networks: 0, series.trainable: 0}
     entries: list[PartEntry] = []
     for source, scan in zip(sources, scans, strict=True):
@@ -271,12 +194,12 @@ def _self_test_entry(encoded: bytes | None) -> SelfTestEntry | None:
 
 
 def _write(
-    folder: Path, manifest: Manifest, sources: list[_Source], self_test: bytes | None, progress: ProgressSink
+    folder: Path, manifest: Manifest, sources: list[Source], self_test: bytes | None, progress: ProgressSink
 ) -> dict[str, str]:
     """Write every instance; names of the part files by SOP Instance UID."""
     encoded = manifest_bytes(manifest)
     sha256 = manifest_digest(encoded)
-    advance = _counter("write", manifest.total_bytes, progress)
+    advance = counter("write", manifest.total_bytes, progress)
     names: dict[str, str] = {}
     for source in sources:
         offset = 0
@@ -295,20 +218,10 @@ def _part_name(part: PartEntry, role: Role) -> str:
     return f"{'trainable' if role is Role.TRAINABLE else 'network'}-{part.instance_number:05}.dcm"
 
 
-def _check_unchanged(sources: list[_Source]) -> None:
-    for source in sources:
-        if _source(source.name, source.role, source.path) != source:
-            raise _changed(source)
-
-
-def _changed(source: _Source) -> InputError:
-    return InputError(f"{source.path} changed while it was packed", remedy="Wait until it is written, then pack again.")
-
-
 def _read_back(folder: Path, names: dict[str, str], progress: ProgressSink) -> None:
     """A model counts as packed only after its files were read again and every digest held."""
     descriptor = read_descriptor(folder / DESCRIPTOR_NAME)
-    advance = _counter("read back", descriptor.total_bytes, progress)
+    advance = counter("read back", descriptor.total_bytes, progress)
     for part in descriptor.parts:
         try:
             check_payload(descriptor, part, folder / names[part.sop_instance_uid], advance)
@@ -317,14 +230,3 @@ def _read_back(folder: Path, names: dict[str, str], progress: ProgressSink) -> N
                 f"{part} is not on the disk as it was read",
                 remedy="The network's file changed while it was packed, or the disk is faulty. Nothing was left behind.",
             ) from error
-
-
-def _counter(step: str, total: int, progress: ProgressSink) -> Callable[[int], None]:
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(Progress(step, done, total, "bytes"))
-
-    return advance

@@ -84,7 +84,8 @@ def put(dataset: Dataset, element: Element, value: str | bytes) -> None:
 
 def find_block(dataset: Dataset, group: int) -> int | None:
     """The number of our block in ``group``, None where there is none; two of them are an ObjectError."""
-    creators = [number for number in range(0x10, 0x100) if _creator(dataset, Tag(group, number)) == CREATOR]
+    slots = [tag for tag in dataset.keys() if tag >> 16 == group and 0x10 <= tag & 0xFFFF <= 0xFF]  # noqa: SIM118
+    creators = [tag & 0xFF for tag in slots if _creator(dataset, tag) == CREATOR]
     if len(creators) > 1:
         raise ObjectError(
             f"group {group:04X} reserves the block {CREATOR!r} {len(creators)} times",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from iodeep.model_object.counting import counter
 from iodeep.model_object.local_files import open_input, sha256_of_range
 from iodeep.model_object.self_test import segmentation_sha256
-from iodeep.ports import Progress, ProgressSink, no_progress
+from iodeep.ports import ProgressSink, no_progress
 from iodeep.prediction import Segmentation
 
 
@@ -14,14 +15,7 @@ def file_sha256(path: Path, *, progress: ProgressSink = no_progress) -> str:
     """Digest of a file of any size in constant memory; InputError where it cannot be read."""
     with open_input(path) as file:
         total = path.stat().st_size
-        done = 0
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            progress(Progress(f"digest of {path.name}", done, total, "bytes"))
-
-        return sha256_of_range(file, 0, total, advance)
+        return sha256_of_range(file, 0, total, counter(f"digest of {path.name}", total, progress))
 
 
 def content_sha256(segmentation: Segmentation) -> str:

@@ -10,7 +10,8 @@ from iodeep.errors import IODeepError
 from iodeep.model_object import ModelDescriptor, PayloadFile, read_descriptor
 from iodeep.model_object.assemble import find_parts
 from iodeep.model_object.check_part import WholeFile, check_payload
-from iodeep.ports import Progress, ProgressSink, no_progress
+from iodeep.model_object.counting import counter
+from iodeep.ports import ProgressSink, no_progress
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def verify_object(
     checks = [_descriptor_check(descriptor), *_self_test_checks(descriptor)]
     found, problems = _find_each(descriptor, part_paths)
     checks += problems
-    advance = _counter(descriptor.total_bytes, progress)
+    advance = counter("verify", descriptor.total_bytes, progress)
     for file in descriptor.manifest.files:
         checks += _file_checks(descriptor, file, found, advance)
     return VerificationReport(descriptor, tuple(checks))
@@ -134,14 +135,3 @@ def _whole_check(file: PayloadFile, whole: WholeFile, count: int) -> Check:
 
 def _wrong(subject: str, error: IODeepError) -> Check:
     return Check(subject, holds=False, sentence=f"Wrong: {error}")
-
-
-def _counter(total: int, progress: ProgressSink) -> Callable[[int], None]:
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(Progress("verify", done, total, "bytes"))
-
-    return advance

@@ -192,3 +192,11 @@ def test_only_the_canonical_form_is_a_manifest(descriptor: ModelDescriptor) -> N
         manifest_of_bytes(b" " + encoded, "spaced")
     with pytest.raises(ObjectError, match="canonical"):
         manifest_of_bytes(encoded.replace(b'{"card":', b'{"card":null,"card":', 1), "doubled")
+
+
+def test_a_manifest_from_before_a_card_got_a_new_optional_field_is_still_read(descriptor: ModelDescriptor) -> None:
+    card = card_document(descriptor.card)
+    del card["self_test"]["maximum_probability_difference"], card["network"]["batch_size"]
+    document = descriptor.manifest.model_dump(mode="json") | {"card": card}
+
+    assert manifest_of_bytes(canonical_json(document), "an older one") == descriptor.manifest
