@@ -82,7 +82,7 @@ class PacsSettings(_Frozen):
         """How the archive is named in messages."""
         if self.host:
             return f"{self.name} ({self.aet}@{self.host}:{self.port})"
-        return f"{self.name} ({self.dicomweb})"
+        return f"{self.name} ({_without_password(self.dicomweb or '')})"
 
 
 class RunSettings(_Frozen):
@@ -146,11 +146,17 @@ def pacs_of_url(url: str) -> PacsSettings:
             )
         if split.scheme in ("dicomweb+http", "dicomweb+https"):
             root = f"{split.scheme.removeprefix('dicomweb+')}://{split.netloc}{split.path}"
-            return PacsSettings.model_validate({"name": url, "dicomweb": root, **options})
+            return PacsSettings.model_validate({"name": _without_password(root), "dicomweb": root, **options})
     except (ValidationError, ValueError) as error:
         reason = _sentences(error) if isinstance(error, ValidationError) else str(error)
         raise SettingsError(f"the PACS address {url!r} is wrong: {reason}", remedy=_URL_FORMS) from error
     raise SettingsError(f"the PACS address {url!r} has an unknown scheme {split.scheme!r}", remedy=_URL_FORMS)
+
+
+def _without_password(url: str) -> str:
+    """The URL without its user part: names are printed and logged."""
+    split = urlsplit(url)
+    return split._replace(netloc=split.netloc.rpartition("@")[2]).geturl()
 
 
 _URL_FORMS = "Write dicom://AET@host:port, dicom+tls://AET@host:port or dicomweb+http://host:port/root."

@@ -22,6 +22,13 @@ def test_a_dicomweb_url_names_the_root() -> None:
     assert pacs_of_url("dicomweb+https://pacs.local/dicom-web").dicomweb == "https://pacs.local/dicom-web"
 
 
+def test_a_password_in_a_url_is_in_no_name() -> None:
+    pacs = pacs_of_url("dicomweb+https://user:secret@pacs.local/dicom-web")
+
+    assert pacs.dicomweb == "https://user:secret@pacs.local/dicom-web"
+    assert "secret" not in pacs.name + pacs.address
+
+
 @pytest.mark.parametrize(
     "url",
     [
