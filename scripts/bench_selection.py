@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""How often the region of real series is answered rightly: our resolver beside two baselines, on a table of series.
+
+    scripts/bench_selection.py TABLE.csv [--rows] [--json]
+
+TABLE.csv has the columns collection, Modality, BodyPartExamined, StudyDescription, SeriesDescription, n_series, region
+(head, chest, breast, abdomen or pelvis: what the collection images), evidence and evidence_blank (yes, other, no).
+
+The measure: the mean over collections, weighted by n_series inside each, of right / wrong / refused over rows with
+evidence (yes or other) and of answered over rows without. An answer is right when its first region covers the
+collection's; on ``other`` rows, which name only another region, any answer is fair. ``blank`` takes Body Part
+Examined away. ``left out``: each collection is measured without the words that were taken from development rows
+(source ``dev`` in words.csv).
+
+The baselines: the published prior art's rule (a word of Study Description is one of its region names, which it sorts
+into Head, Chest and Abdomen), and Body Part Examined alone, where it is a defined term.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from iodeep.anatomy import AnatomicEvidence, AnatomyResolver
+from iodeep.anatomy.regions import zones_of
+from iodeep.anatomy.vocabulary import built_in_vocabulary
+from iodeep.terms import region_of_defined_term
+
+Row = Mapping[str, str]
+Rule = Callable[[Row], frozenset[str]]
+"""The zones that a rule answers with; none for a refusal."""
+
+PRIOR_ART_WORDS = {
+    "HEAD": "HEAD BRAIN CEREBELLUM INTRACRANIAL",
+    "CHEST": "BRONCHUS CHEST LUNG PARASTERNAL THORAX",
+    "BREAST": "BREAST",
+    "ABDOMEN": "ABDOMEN COLON DUODENUM ENDO-RECTAL ENDO-RENAL GALLBLADDER KIDNEY LIVER PANCREAS STOMACH",
+}
+PRIOR_ART = {word: zone for zone, words in PRIOR_ART_WORDS.items() for word in words.split()}
+
+
+def prior_art(row: Row) -> frozenset[str]:
+    """The first word of Study Description that is one of its region names; whole words between spaces only."""
+    words = row["StudyDescription"].upper().split(" ")
+    return frozenset(next(([PRIOR_ART[word]] for word in words if word in PRIOR_ART), []))
+
+
+def body_part_alone(row: Row) -> frozenset[str]:
+    """The zones of Body Part Examined."""
+    region = region_of_defined_term(row["BodyPartExamined"])
+    return zones_of(region.defined_term) if region else frozenset()
+
+
+def ours(resolver: AnatomyResolver, *, any_region: bool = False) -> Rule:
+    """The first region of the resolver's answer, or all of them."""
+
+    def rule(row: Row) -> frozenset[str]:
+        answer = resolver.resolve(
+            AnatomicEvidence(
+                modality=row["Modality"],
+                body_part_examined=row["BodyPartExamined"],
+                study_description=row["StudyDescription"],
+                series_description=row["SeriesDescription"],
+            )
+        )
+        regions = answer.regions if any_region else answer.regions[:1]
+        return frozenset().union(*(zones_of(region) or {region} for region in regions))
+
+    return rule
+
+
+def outcome(row: Row, rule: Rule, evidence: str) -> str:
+    """right, wrong or refused on a row with evidence; answered or silent on one without."""
+    zones = rule(row)
+    if row[evidence] == "no":
+        return "answered" if zones else "silent"
+    if not zones:
+        return "refused"
+    return "right" if row[evidence] == "other" or row["region"].upper() in zones else "wrong"
+
+
+def shares(rows: list[Row], rule: Rule, evidence: str) -> dict[str, float]:
+    """Percentages, as the module's text defines them."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        counts[row["collection"]][outcome(row, rule, evidence)] += int(row["n_series"])
+    told = {name: _mean(counts.values(), name, ("right", "wrong", "refused")) for name in ("right", "wrong", "refused")}
+    return {**told, "answered": _mean(counts.values(), "answered", ("answered", "silent"))}
+
+
+def _mean(collections: object, name: str, among: tuple[str, ...]) -> float:
+    parts = [
+        count[name] / sum(count[other] for other in among)
+        for count in collections  # type: ignore[attr-defined]
+        if sum(count[other] for other in among)
+    ]
+    return round(100 * sum(parts) / len(parts), 2) if parts else 0.0
+
+
+def blanked(rows: list[Row]) -> list[Row]:
+    """The same rows without Body Part Examined."""
+    return [{**row, "BodyPartExamined": ""} for row in rows]
+
+
+def measure(rows: list[Row]) -> dict[str, dict[str, dict[str, float]]]:
+    """Every rule on the rows as stored and blanked."""
+    resolver = AnatomyResolver()
+    untaught = AnatomyResolver(built_in_vocabulary().without_source("dev"))
+    rules = {
+        "prior art's word rule": prior_art,
+        "Body Part Examined alone": body_part_alone,
+        "this software": ours(resolver),
+        "this software, any region listed": ours(resolver, any_region=True),
+        "this software, left out": ours(untaught),
+    }
+    return {
+        name: {
+            "as stored": shares(rows, rule, "evidence"),
+            "blank": shares(blanked(rows), rule, "evidence_blank"),
+        }
+        for name, rule in rules.items()
+    }
+
+
+def rows_per_second(rows: list[Row]) -> float:
+    """Distinct rows a second, with a resolver that has seen none of them."""
+    rule = ours(AnatomyResolver())
+    begin = time.perf_counter()
+    for row in rows:
+        rule(row)
+    return len(rows) / (time.perf_counter() - begin)
+
+
+def main() -> int:
+    """Print the table; with ``--rows`` also every row that is wrong or answered without evidence."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--rows", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with options.table.open(encoding="utf-8", newline="") as table:
+        rows: list[Row] = list(csv.DictReader(table))
+    measured = measure(rows)
+    if options.json:
+        print(json.dumps({"measured": measured, "rows_per_second": round(rows_per_second(rows))}, indent=2))
+        return 0
+    print(f"{'':34} {'':10} {'right':>7} {'wrong':>7} {'refused':>8} {'answered without evidence':>26}")
+    for name, states in measured.items():
+        for state, figures in states.items():
+            numbers = "{right:7.2f} {wrong:7.2f} {refused:8.2f} {answered:26.2f}".format(**figures)
+            print(f"{name:34} {state:10} {numbers}")
+    print(f"{rows_per_second(rows):,.0f} rows a second")
+    if options.rows:
+        _print_rows(rows)
+    return 0
+
+
+def _print_rows(rows: list[Row]) -> None:
+    rule = ours(AnatomyResolver())
+    for evidence, table in (("evidence", rows), ("evidence_blank", blanked(rows))):
+        for row in table:
+            told = outcome(row, rule, evidence)
+            if told in {"wrong", "answered"}:
+                texts = [
+                    row[name] for name in ("Modality", "BodyPartExamined", "StudyDescription", "SeriesDescription")
+                ]
+                print(evidence, told, row["collection"], row["n_series"], *texts, "->", *sorted(rule(row)), sep=" | ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
