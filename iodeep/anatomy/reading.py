@@ -26,7 +26,7 @@ WEIGHT = {
 }
 """How much an attribute counts: Body Part Examined is often a scanner's default, the series' own words seldom err."""
 
-_KIND_WEIGHT = {Kind.NAME: 1.0, Kind.SPELLING: 1.0, Kind.PRESET: 1.0, Kind.WINDOW: 1.0, Kind.WEAK: 0.5, Kind.HINT: 0.0}
+_KIND_WEIGHT = {Kind.NAME: 1.0, Kind.SPELLING: 1.0, Kind.PRESET: 1.0, Kind.WINDOW: 1.0, Kind.WEAK: 0.45, Kind.HINT: 0.0}
 WINDOW_WEIGHT = 0.5
 """Of a word in a series description that may be the name of a window or kernel."""
 
