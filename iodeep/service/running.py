@@ -128,7 +128,7 @@ def run_job(
             raise Refusal(selection.decision.refusal)
         descriptor = _fresh_descriptor(job.archive, chosen, workspace)
         series = _inputs(selection, descriptor)
-        kind = accepted_kind(job.kind, job.archive.accepted(sop_classes_to_propose(job.kind)))
+        kind = _kind(job, descriptor)
         source_uids = tuple(each.series_instance_uid for each in series)
         uids = result_uids(source_uids, descriptor.identity, kind)
         there = _already_there(job.archive, series[0].study_instance_uid, uids, descriptor)
@@ -186,6 +186,13 @@ def run_job(
         engine=prediction.engine,
         warnings=tuple(warning for each in series for warning in each.warnings),
     )
+
+
+def _kind(job: Job, descriptor: ModelDescriptor) -> SegKind:
+    """The encoding asked for, or what the archive and the segments allow."""
+    segmentation = descriptor.card.segmentation
+    overlapping = segmentation is not None and segmentation.overlapping
+    return accepted_kind(job.kind, job.archive.accepted(sop_classes_to_propose(job.kind)), overlapping=overlapping)
 
 
 def _fresh_descriptor(archive: Archive, chosen: Candidate, workspace: Path) -> ModelDescriptor:

@@ -40,8 +40,11 @@ def pack(
         ),
     ] = None,
     part_size: Annotated[
-        int, typer.Option("--part-size", min=1024, help="Bytes of payload in one part.")
-    ] = DEFAULT_PART_SIZE,
+        int | None, typer.Option("--part-size", min=1024, help="Bytes of payload in one part; 64 MiB without it.")
+    ] = None,
+    for_pacs: Annotated[
+        str | None, typer.Option("--for", help="Pack for this archive: its max_part_size is kept to.")
+    ] = None,
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
@@ -53,15 +56,16 @@ def pack(
     Example: `iodeep pack brain.onnx --card card.yaml --out brain-object`
     """
     output = Output(json)
-    limits = load_configuration(config).settings.run
-    with output.progress() as progress, Engine(limits) as engine:
+    settings = load_configuration(config).settings
+    largest = settings.archive(for_pacs).max_part_size if for_pacs else DEFAULT_PART_SIZE
+    with output.progress() as progress, Engine(settings.run) as engine:
         packed = pack_network(
             network,
             read_card(card),
             out,
             engine,
             self_test_series=self_test,
-            part_size=part_size,
+            part_size=min(part_size or largest, largest) if for_pacs else part_size or largest,
             progress=progress,
         )
     model = packed.model
