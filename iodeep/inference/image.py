@@ -30,15 +30,31 @@ class Scan:
 
 @dataclass(frozen=True)
 class SourceAxis:
-    """How an array axis runs along an axis of the source: source index = ``step`` x index + ``start``."""
+    """How an array axis runs along an axis of the source: source index = ``step`` x index + ``start``.
+
+    ``low`` to ``high``: the source indices that lie on it; beyond them padding may stand where there was an image.
+    """
 
     source: int
+    low: Fraction
+    high: Fraction
     step: Fraction = Fraction(1)
     start: Fraction = Fraction(0)
 
-    def cropped(self, first: int) -> SourceAxis:
-        """The axis when index ``first`` becomes index 0; negative where it is padded in front."""
-        return replace(self, start=self.start + self.step * first)
+    @classmethod
+    def whole(cls, source: int, length: int) -> SourceAxis:
+        """A source's own axis."""
+        return cls(source, -HALF, length - HALF)
+
+    def cropped(self, first: int, count: int) -> SourceAxis:
+        """The axis with the ``count`` voxels from index ``first`` only."""
+        ends = sorted((self.step * (first - HALF) + self.start, self.step * (first + count - HALF) + self.start))
+        low, high = max(self.low, ends[0]), min(self.high, ends[1])
+        return replace(self, low=low, high=high, start=self.start + self.step * first)
+
+    def holds(self, count: int) -> npt.NDArray[np.bool_]:
+        """For each of ``count`` source positions whether its centre lies on this axis."""
+        return np.array([self.low < position < self.high for position in range(count)], np.bool_)
 
     def flipped(self, length: int) -> SourceAxis:
         """The axis run through from its other end."""

@@ -36,7 +36,7 @@ def channels_of(card: ModelCard, scans: Mapping[str, Scan]) -> Image:
     for channel, name in zip(voxels, names, strict=True):
         channel[...] = _on_grid(float_channel(scans[name].voxels, name), scans[name].affine, first, name)
     slices, rows, columns = first.voxels.shape
-    axes = (SourceAxis(0), SourceAxis(1), SourceAxis(2))
+    axes = SourceAxis.whole(0, slices), SourceAxis.whole(1, rows), SourceAxis.whole(2, columns)
     return Image(voxels, axes, (slices, rows, columns), np.asarray(first.affine, np.float64))
 
 

@@ -24,7 +24,8 @@ def labels_on_source(labels: npt.NDArray[Any], image: Image) -> npt.NDArray[Any]
     wanted: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)] * 3
     for index, axis in enumerate(image.axes):
         nearest = axis.nearest(image.source_shape[axis.source])
-        inside = np.flatnonzero((nearest >= 0) & (nearest < labels.shape[index]))
+        held = axis.holds(len(nearest))
+        inside = np.flatnonzero(held & (nearest >= 0) & (nearest < labels.shape[index]))
         if not len(inside):
             return np.zeros(image.source_shape, labels.dtype)
         where[axis.source] = slice(int(inside[0]), int(inside[-1]) + 1)
@@ -57,7 +58,7 @@ def probabilities_on_source(probabilities: Floats, image: Image) -> Floats:
     outside: list[npt.NDArray[np.bool_]] = [np.empty(0, np.bool_)] * 3
     for index, axis in enumerate(image.axes):
         positions = axis.positions(image.source_shape[axis.source])
-        outside[axis.source] = (positions < -0.5) | (positions > probabilities.shape[index] - 0.5)
+        outside[axis.source] = ~axis.holds(len(positions))
         values = interpolated(values, index, positions)
     out = np.ascontiguousarray(values.transpose(_source_order(image)))
     out[outside[0]] = 0

@@ -92,8 +92,8 @@ def cropped(image: Image, step: CropForeground) -> Image:
                 found=f"values up to {image.voxels.max():g}",
                 remedy="Check that the series shows what the model was made for.",
             )
-        box.append(slice(max(0, int(along[0]) - step.margin), int(along[-1]) + 1 + step.margin))
-    axes = [axis.cropped(side.start) for axis, side in zip(image.axes, box, strict=True)]
+        box.append(slice(max(0, int(along[0]) - step.margin), min(int(along[-1]) + 1 + step.margin, image.shape[axis])))
+    axes = [axis.cropped(side.start, side.stop - side.start) for axis, side in zip(image.axes, box, strict=True)]
     return image.moved(image.voxels[(slice(None), *box)], axes)
 
 

@@ -62,7 +62,9 @@ def _blended_planes(volume: Floats, lower: npt.NDArray[np.intp], upper: npt.NDAr
 def _nearest(volume: Floats, shape: Shape) -> Floats:
     """The voxel whose centre is nearest: ``nearest-exact`` of torch."""
     for axis in _shrinking_first(volume.shape, shape):
-        wanted = SourceAxis(0).resized(shape[axis], volume.shape[axis]).nearest(shape[axis])
+        wanted = (
+            SourceAxis.whole(axis, volume.shape[axis]).resized(shape[axis], volume.shape[axis]).nearest(shape[axis])
+        )
         if volume.shape[axis] != shape[axis]:
             volume = volume.take(wanted, axis)
     return volume
