@@ -15,7 +15,7 @@ from iodeep.selection import SiteRules
 
 RESOLVER = AnatomyResolver()
 with (Path(__file__).parent / "traps.csv").open(encoding="utf-8") as table:
-    TRAPS = [row for row in csv.DictReader(table, delimiter=";")]
+    TRAPS = list(csv.DictReader(table, delimiter=";"))
 
 
 @pytest.mark.parametrize(
