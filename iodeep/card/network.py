@@ -69,6 +69,8 @@ class Network(CardPart):
             raise ValueError("context_slices is for 2.5D, and 2.5D needs at least 1")
         if len(set(self.mirror_axes)) != len(self.mirror_axes):
             raise ValueError("mirror_axes names an axis twice")
+        if self.dimensions is not Dimensions.THREE and self.slice_axis in self.mirror_axes:
+            raise ValueError("mirror_axes names the slice_axis, along which 2D and 2.5D networks see nothing to mirror")
         names = [*self.files, *self.external_data, *self.trainable]
         if len(set(names)) != len(names):
             raise ValueError("a file is named twice")

@@ -30,8 +30,9 @@ def labels_on_source(labels: npt.NDArray[Any], image: Image) -> npt.NDArray[Any]
             return np.zeros(image.source_shape, labels.dtype)
         where[axis.source] = slice(int(inside[0]), int(inside[-1]) + 1)
         wanted[axis.source] = nearest[inside]
-    for axis in sorted(range(3), key=lambda a: (len(wanted[a]) / values.shape[a], -a)):  # what shrinks first
-        values = _selected(values, axis, wanted[axis])
+    growth = [len(places) / size for places, size in zip(wanted, values.shape, strict=True)]
+    for number in sorted(range(3), key=lambda number: (growth[number], -number)):  # what shrinks first
+        values = _selected(values, number, wanted[number])
     if values.shape == image.source_shape:
         return np.ascontiguousarray(values)
     out = np.zeros(image.source_shape, labels.dtype)

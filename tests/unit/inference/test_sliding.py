@@ -56,7 +56,8 @@ def probabilities(model: ModelCard, path: Path, voxels: npt.NDArray[np.float32])
     assert found is not None
     assert found.probabilities is not None
     assert np.array_equal(found.mask(1), found.probabilities[0] > 0.5) or found.masks is not None
-    return found.probabilities[0]
+    kept: npt.NDArray[np.float32] = found.probabilities[0]
+    return kept
 
 
 def patches(size: tuple[int, ...], **more: Any) -> dict[str, Any]:
@@ -156,6 +157,7 @@ def test_an_output_of_labels_is_kept_or_voted_on(tmp_path: Path, inference: dict
     found = run_in_process(model, {NETWORK: path}, {"image": volume(voxels)}).segmentation
     assert found is not None
     count = (voxels > 0.3).astype(int) + (voxels > 0.6) + (voxels > 0.9)
+    assert found.labels is not None
     assert np.array_equal(found.labels, np.array([0, 2, 1, 3])[count])
 
 
