@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 _LETTERS = str.maketrans(
     {"ß": "ss", "ẞ": "SS", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ı": "i"}
@@ -35,6 +36,7 @@ def spellings(words: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((fold(words), fold(words.translate(_UMLAUTS)))))
 
 
+@lru_cache(maxsize=65_536)
 def tokens_of(text: str) -> tuple[Token, ...]:
     """The tokens of a description: ``AbdRoutine 3.0`` -> ABD ROUTINE 3 0; a letter lost to ``?`` is left out."""
     tokens: list[Token] = []

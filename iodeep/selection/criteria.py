@@ -142,10 +142,10 @@ def _geometry(wanted: NetworkInput, facts: SeriesFacts) -> Iterator[Outcome]:
         return
     for criterion, what, unit, asked_of, found_in in _MEASURES:
         asked, found = asked_of(wanted), found_in(facts)
-        if asked != Range():
+        if asked.min is not None or asked.max is not None:
             yield _measured(criterion, f"The model needs {_phrase(asked, what, unit)}", asked, found, unit)
     planes = wanted.eligibility.planes
-    if set(planes) != set(SlicePlane):
+    if len(set(planes)) != len(SlicePlane):
         yield _plane(planes, facts.plane)
 
 

@@ -13,7 +13,7 @@ from iodeep.selection.candidate import Candidate, UnusableModel
 from iodeep.selection.facts import SeriesFacts
 from iodeep.selection.judging import Case, judge
 from iodeep.selection.ranking import newest_releases, order_of
-from iodeep.selection.refusal import refusal_sentence
+from iodeep.selection.refusal import why_not
 from iodeep.selection.rules import SiteRules
 from iodeep.selection.verdict import Decision
 
@@ -50,13 +50,15 @@ def decide(
     best = judged[0] if judged and judged[0].fits else None
     chosen = best.candidate if best and isinstance(best.candidate, Candidate) else None
     answer = _shown_answer(case, dict(best.inputs) if best else {})
+    refused = None if chosen else why_not(case, answer, judged)
     return Decision(
         series=tuple(facts.label for facts in series),
         anatomy=answer,
         candidates=judged,
         chosen=chosen,
         inputs=dict(best.inputs) if best and chosen else {},
-        refusal="" if chosen else refusal_sentence(case, answer, judged),
+        refusal=refused.sentence if refused else "",
+        refused_for=refused.cause if refused else "",
         notes=_notes(answer),
     )
 

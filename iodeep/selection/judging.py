@@ -12,7 +12,7 @@ from iodeep.selection.criteria import series_outcomes
 from iodeep.selection.facts import SeriesFacts
 from iodeep.selection.ranking import is_about, points_of
 from iodeep.selection.rules import SiteRules
-from iodeep.selection.verdict import Judged, Outcome
+from iodeep.selection.verdict import Judged, Outcome, Point
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def _single(candidate: Candidate, standing: tuple[Outcome, ...], case: Case) -> 
         return Judged(candidate, (*standing, Outcome("series", passed=False, sentence="There is no series.")))
     best = trials[0]
     inputs = {wanted.name: best.facts.series_instance_uid} if best.fits else {}
-    points = points_of(candidate, case.answers[best.facts], case.condition, case.newest, case.rules)
-    return Judged(candidate, (*standing, *best.outcomes), points, inputs)
+    outcomes = (*standing, *best.outcomes)
+    return Judged(candidate, outcomes, _points(candidate, outcomes, case.answers[best.facts], case), inputs)
 
 
 def _several(candidate: Candidate, standing: tuple[Outcome, ...], case: Case) -> Judged:
@@ -101,10 +101,19 @@ def _several(candidate: Candidate, standing: tuple[Outcome, ...], case: Case) ->
     inputs = {name: trial.facts.series_instance_uid for name, trial in chosen.items()}
     used = chosen.get(candidate.card.inputs[0].name)
     answer = case.answers[used.facts] if used else AnatomyAnswer()
-    points = points_of(candidate, answer, case.condition, case.newest, case.rules)
     open_outcomes = tuple(outcome for trial in chosen.values() for outcome in trial.outcomes if outcome.open)
     complete = len(chosen) == len(candidate.card.inputs)
-    return Judged(candidate, (*standing, *outcomes, *open_outcomes), points, inputs if complete else {})
+    everything = (*standing, *outcomes, *open_outcomes)
+    return Judged(candidate, everything, _points(candidate, everything, answer, case), inputs if complete else {})
+
+
+def _points(
+    candidate: Candidate, outcomes: tuple[Outcome, ...], answer: AnatomyAnswer, case: Case
+) -> tuple[Point, ...]:
+    """The ranking's points, for a candidate that fits; one that doesn't is not ranked."""
+    if not all(outcome.passed for outcome in outcomes):
+        return ()
+    return points_of(candidate, answer, case.condition, case.newest, case.rules)
 
 
 def _trials(card: ModelCard, wanted: NetworkInput, series: Sequence[SeriesFacts], case: Case) -> list[_Trial]:

@@ -1,8 +1,13 @@
-"""A refusal in one sentence that a radiographer understands: the nearest candidate's reason, or what is missing."""
+"""A refusal in one sentence that a radiographer understands: the nearest candidate's reason, or what is missing.
+
+Its cause is one word for tables and charts: ``series`` (a localizer, a screen capture), ``region unknown``,
+``region uncertain``, ``model asked for``, ``no model``, or the criterion at which the nearest candidate failed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from iodeep.anatomy import AnatomyAnswer
 from iodeep.selection.candidate import Candidate
@@ -11,36 +16,48 @@ from iodeep.selection.kinds import Nature, nature_of
 from iodeep.selection.verdict import Judged
 
 
-def refusal_sentence(case: Case, answer: AnatomyAnswer, judged: Sequence[Judged]) -> str:
+@dataclass(frozen=True)
+class WhyNot:
+    """Why no model was chosen."""
+
+    cause: str
+    sentence: str
+
+
+def why_not(case: Case, answer: AnatomyAnswer, judged: Sequence[Judged]) -> WhyNot:
     """Why no model was chosen, the most telling reason first."""
     if not case.asked:
-        return "No series was given."
+        return WhyNot("series", "No series was given.")
     if case.wanted_model:
-        return _of_wanted(case.wanted_model, judged)
+        return WhyNot("model asked for", _of_wanted(case.wanted_model, judged))
     if len(case.asked) == 1 and (whatever := _whatever_the_model(case, answer)):
         return whatever
     usable = [entry for entry in judged if isinstance(entry.candidate, Candidate)]
     if not usable:
-        return f"No {'usable ' if judged else ''}model in the archive is for the {_called(case)} ({_shown(answer)})."
+        any_at_all = "usable " if judged else ""
+        sentence = f"No {any_at_all}model in the archive is for the {_called(case)} ({_shown(answer)})."
+        return WhyNot("no model", sentence)
     return _nearest(case, answer, usable)
 
 
-def _whatever_the_model(case: Case, answer: AnatomyAnswer) -> str:
+def _whatever_the_model(case: Case, answer: AnatomyAnswer) -> WhyNot | None:
     """Reasons in the series itself, for which no model at all would do."""
     facts = case.asked[0]
     told = nature_of(facts)
     if told.nature in {Nature.LOCALIZER, Nature.CAPTURE, Nature.REPORT, Nature.NO_IMAGES}:
-        return f"The {facts.label} is {told.nature.value} ({told.because}): no model is run on it."
+        sentence = f"The {facts.label} is {told.nature.value} ({told.because}): no model is run on it."
+        return WhyNot("series", sentence)
     if not answer.known:
-        return (
+        return WhyNot(
+            "region unknown",
             f"The {facts.label} doesn't say what part of the body it shows: Body Part Examined, descriptions, protocol "
-            "and procedure name none. Fill in Body Part Examined, or add the site's words to its vocabulary."
+            "and procedure name none. Fill in Body Part Examined, or add the site's words to its vocabulary.",
         )
     if answer.confidence < case.rules.minimum_confidence:
         why = answer.contradictions[0].rstrip(".") if answer.contradictions else f"only {answer.confidence:.0%} sure"
         regions = " or ".join(answer.regions[:3])
-        return f"It is not certain what the {facts.label} shows ({regions}): {why}."
-    return ""
+        return WhyNot("region uncertain", f"It is not certain what the {facts.label} shows ({regions}): {why}.")
+    return None
 
 
 def _of_wanted(wanted: str, judged: Sequence[Judged]) -> str:
@@ -56,10 +73,12 @@ def _is_named(entry: Judged, wanted: str) -> bool:
     return any(outcome.criterion == "model asked for" and outcome.passed for outcome in entry.outcomes)
 
 
-def _nearest(case: Case, answer: AnatomyAnswer, usable: Sequence[Judged]) -> str:
+def _nearest(case: Case, answer: AnatomyAnswer, usable: Sequence[Judged]) -> WhyNot:
     nearest = min(usable, key=lambda entry: (len(entry.reasons_against), entry.candidate.name, entry.candidate.uid))
     reasons = " ".join(nearest.reasons_against)
-    return f"None of {len(usable)} models fits the {_called(case)} ({_shown(answer)}). Nearest is {nearest.candidate.name}: {reasons}"
+    cause = next(outcome.criterion for outcome in nearest.outcomes if not outcome.passed)
+    none = f"None of {len(usable)} models fits the {_called(case)} ({_shown(answer)})."
+    return WhyNot(cause, f"{none} Nearest is {nearest.candidate.name}: {reasons}")
 
 
 def _called(case: Case) -> str:

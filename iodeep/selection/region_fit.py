@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from iodeep.anatomy import AnatomyAnswer
 from iodeep.anatomy.regions import covers, is_organ, parent_zones, zones_of
@@ -31,7 +32,13 @@ def region_fit(answer: AnatomyAnswer, target: Target, modality: str) -> RegionFi
     4: the organ that the series names; 3: the very region; 2: the series shows a part of the model's region;
     1: the series shows the model's region among others.
     """
-    fits = [RegionFit(_closeness(answer, wanted, modality), wanted) for wanted in target.regions]
+    examined = answer.regions[0] if answer.known else ""
+    return _closest(examined, answer.organ, target.regions, modality)
+
+
+@lru_cache(maxsize=16_384)
+def _closest(examined: str, organ: str | None, wanted: tuple[str, ...], modality: str) -> RegionFit:
+    fits = [RegionFit(_closeness(examined, organ, region, modality), region) for region in wanted]
     return max(fits, key=lambda fit: (fit.closeness, fit.region))
 
 
@@ -40,15 +47,14 @@ def sex_excludes(region: str, sex: str) -> bool:
     return (sex == "F" and region in _MALE) or (sex == "M" and region in _FEMALE)
 
 
-def _closeness(answer: AnatomyAnswer, wanted: str, modality: str) -> int:
-    if not answer.known:
+def _closeness(examined: str, organ: str | None, wanted: str, modality: str) -> int:
+    if not examined:
         return 0
-    examined = answer.regions[0]
-    if answer.organ == wanted:
+    if organ == wanted:
         return 4
     if examined == wanted:
         return 3
-    if _other_organ(answer.organ, wanted, modality):
+    if _other_organ(organ, wanted, modality):
         return 0
     if covers(examined, wanted):
         return 1 if is_organ(wanted) or len(zones_of(examined)) > len(zones_of(wanted)) else 2

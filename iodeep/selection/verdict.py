@@ -80,6 +80,8 @@ class Decision:
     """The chosen model's input name -> Series Instance UID."""
     refusal: str
     """A sentence; empty where a model was chosen."""
+    refused_for: str = ""
+    """The refusal's cause in a word or two, for tables; see :mod:`iodeep.selection.refusal`."""
     notes: tuple[str, ...] = ()
     """What a reader should know besides: contradictions, borrowed evidence, site rules that applied."""
 
@@ -112,6 +114,7 @@ class Decision:
             "chosen_uid": self.chosen.uid if self.chosen else None,
             "inputs": dict(self.inputs),
             "refusal": self.refusal or None,
+            "refused_for": self.refused_for or None,
             "open_questions": list(self.open_questions),
             "notes": list(self.notes),
             "candidates": [judged.as_document() for judged in self.candidates],

@@ -1,0 +1,125 @@
+"""Decisions for a site's exported list of series: one document a row, in the table's order.
+
+Only Modality, BodyPartExamined, StudyDescription and SeriesDescription count; each may be empty, other columns are
+passed over. Nothing is fetched, so what only images can tell (slices, spacing, coverage) stays open.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from iodeep.anatomy import AnatomyResolver
+from iodeep.errors import InputError
+from iodeep.selection.candidate import Candidate, UnusableModel
+from iodeep.selection.decision import decide, standard_resolver
+from iodeep.selection.facts import SeriesFacts, facts_of_attributes
+from iodeep.selection.rules import SiteRules
+from iodeep.selection.verdict import Decision
+
+COLUMNS = ("Modality", "BodyPartExamined", "StudyDescription", "SeriesDescription")
+Document = dict[str, Any]
+
+
+def decide_table(
+    path: Path,
+    candidates: Sequence[Candidate | UnusableModel],
+    *,
+    rules: SiteRules | None = None,
+    resolver: AnatomyResolver | None = None,
+) -> Iterator[Document]:
+    """A document a row: ``row`` (from 1), ``regions``, ``organ``, ``confidence``, ``model``, ``also_fits``, ``reasons``.
+
+    Errors: :class:`iodeep.errors.InputError` where the table cannot be read or has none of the columns.
+    """
+    judge = _TableJudge(candidates, rules or SiteRules(), resolver or standard_resolver())
+    for number, row in enumerate(table_rows(path), start=1):
+        yield {"row": number, **judge.document(row)}
+
+
+def table_rows(path: Path) -> Iterator[Mapping[str, str]]:
+    """The rows of a CSV file in UTF-8; commas, semicolons or tabs between its columns."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="", errors="replace") as table:
+            heading = table.readline()
+            delimiter = max(",;\t", key=heading.count)
+            names = [name.strip() for name in next(csv.reader([heading], delimiter=delimiter), [])]
+            if not set(names) & set(COLUMNS):
+                raise InputError(
+                    f"{path} is not a table of series",
+                    expected=f"a first line with the columns {', '.join(COLUMNS)}",
+                    found=heading.strip()[:80] or "nothing",
+                )
+            for row in csv.DictReader(table, names, delimiter=delimiter):
+                yield {name: row.get(name) or "" for name in COLUMNS}
+    except (OSError, csv.Error) as error:
+        raise InputError(f"the table {path} cannot be read: {error}") from error
+
+
+class _TableJudge:
+    """Decides row by row; a row that came before, and models of other modalities, are not judged again."""
+
+    def __init__(
+        self, candidates: Sequence[Candidate | UnusableModel], rules: SiteRules, resolver: AnatomyResolver
+    ) -> None:
+        self._candidates = candidates
+        self._rules = rules
+        self._resolver = resolver
+        self._by_modality: dict[str, list[Candidate | UnusableModel]] = {}
+        self._known: dict[tuple[str, ...], Document] = {}
+
+    def document(self, row: Mapping[str, str]) -> Document:
+        key = tuple(row[name] for name in COLUMNS)
+        if key not in self._known:
+            self._known[key] = self._decided(row)
+        return self._known[key]
+
+    def _decided(self, row: Mapping[str, str]) -> Document:
+        facts = facts_of_attributes(row)
+        candidates = self._of_modality(facts.modality)
+        return _document(
+            decide(facts, candidates, rules=self._rules, resolver=self._resolver), facts, len(self._candidates)
+        )
+
+    def _of_modality(self, modality: str) -> list[Candidate | UnusableModel]:
+        if modality not in self._by_modality:
+            self._by_modality[modality] = [
+                candidate
+                for candidate in self._candidates
+                if isinstance(candidate, Candidate)
+                and modality in {wanted.modality for wanted in candidate.card.inputs}
+            ]
+        return self._by_modality[modality]
+
+
+def _document(decision: Decision, facts: SeriesFacts, models: int) -> Document:
+    cause, reasons = decision.refused_for, list(_reasons(decision))
+    if cause == "no model":
+        cause, reasons = "modality", [f"None of {models} models takes {facts.modality or 'a series without modality'}."]
+    return {
+        "regions": list(decision.anatomy.regions),
+        "organ": decision.anatomy.organ,
+        "confidence": round(decision.anatomy.confidence, 3),
+        "model": decision.chosen.card.name if decision.chosen else None,
+        "version": str(decision.chosen.card.version) if decision.chosen else None,
+        "also_fits": list(dict.fromkeys(candidate.card.name for candidate in decision.also_fits)),
+        "refused_for": cause or None,
+        "reasons": reasons,
+    }
+
+
+def _reasons(decision: Decision) -> Iterable[str]:
+    if decision.chosen is None:
+        yield decision.refusal
+    else:
+        chosen = next(judged for judged in decision.candidates if judged.candidate is decision.chosen)
+        yield from (outcome.sentence for outcome in chosen.outcomes if outcome.criterion in {"region", "sequence"})
+        yield from (finding_sentence(finding) for finding in decision.anatomy.ranked[0].findings[:3])
+    yield from decision.notes
+
+
+def finding_sentence(finding: object) -> str:
+    """One piece of evidence as a sentence."""
+    return f"{finding}."
