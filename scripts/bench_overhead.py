@@ -100,7 +100,8 @@ def run_once(url: str, paths: list[Path], archive: Archive) -> dict[str, object]
     if ended.returncode:
         raise SystemExit(f"{' '.join(command)}\n{ended.stdout}{ended.stderr}")
     report = json.loads(ended.stdout)
-    return {"total": total, "network": report["network_seconds"]["network"], "stages": report["seconds"]}
+    stages = {**report["seconds"], **{f"in the engine: {k}": v for k, v in report["network_seconds"].items()}}
+    return {"total": total, "network": report["network_seconds"]["network"], "stages": stages}
 
 
 def cases(names: list[str], folder: Path, engine: Engine) -> Iterator[tuple[str, list[Path]]]:
