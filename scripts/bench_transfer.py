@@ -34,9 +34,9 @@ from pydicom.uid import ExplicitVRLittleEndian, RawDataStorage, generate_uid
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from iodeep.settings import Retrieve  # noqa: E402 - from the checkout
-from pacs_bridge.server_process import free_port  # noqa: E402
-from tests.peers.servers import PEERS, Peer  # noqa: E402
+from iodeep.settings import Retrieve
+from pacs_bridge.server_process import free_port
+from tests.peers.servers import PEERS, Peer
 
 MIB = 1 << 20
 PART = 64 * MIB

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from iodeep import __version__
-from iodeep.errors import ExitCode, IODeepError, LocalStorageError
+from iodeep.errors import CancelledError, IODeepError, LocalStorageError
 from iodeep.service.cli import models, series, site, walkthrough
 from iodeep.service.cli.output import show_error
 
@@ -68,7 +68,7 @@ def main() -> None:
     except IODeepError as error:
         _leave(error)
     except KeyboardInterrupt:
-        sys.exit(ExitCode.CANCELLED)
+        _leave(CancelledError("interrupted", remedy="Nothing was left half-written; run the command again."))
     except OSError as error:
         if error.errno not in _DISK:
             raise

@@ -81,12 +81,13 @@ def pack(
     }
 
     def render(console: Console) -> None:
-        console.print(f"{model.identity.name} {model.identity.version}: {size(model.total_bytes)} in {out}")
+        name = escape(f"{model.identity.name} {model.identity.version}")
+        console.print(f"{name}: {size(model.total_bytes)} in {escape(str(out))}")
         console.print(f"  descriptor  {model.descriptor.name}")
         console.print(f"  parts       {len(model.parts)}")
         console.print(f"  study       {model.study_instance_uid}")
         console.print(f"  manifest    sha256 {model.identity.manifest_sha256}")
-        console.print("Read back and verified. Next: iodeep store", out, "--to PACS")
+        console.print(f"Read back and verified. Next: iodeep store {escape(str(out))} --to PACS")
 
     output.answer(document, render)
 
@@ -117,7 +118,7 @@ def store(
 
     def render(console: Console) -> None:
         console.print(
-            f"{report.instances} instances, {size(report.bytes)}, sent to {name} at {size(int(rate))}/s, "
+            f"{report.instances} instances, {size(report.bytes)}, sent to {escape(name)} at {size(int(rate))}/s, "
             "found again and compared: all there."
         )
 
@@ -170,14 +171,14 @@ def _row_document(row: ModelRow) -> dict[str, Any]:
 
 def _render_rows(console: Console, archive: str, rows: list[ModelRow]) -> None:
     if not rows:
-        console.print(f"{archive} holds no such model.")
+        console.print(f"{escape(archive)} holds no such model.")
         return
-    shown = table(f"Models in {archive}", "model", "version", "for", "released", "size", "study")
+    shown = table(f"Models in {escape(archive)}", "model", "version", "for", "released", "size", "study")
     for row in rows:
         target = " ".join(filter(None, (row.modality, "/".join(row.regions), ", ".join(row.conditions))))
-        released = f"[red]{row.problem}[/]" if row.problem else row.released
+        released = f"[red]{escape(row.problem)}[/]" if row.problem else row.released
         total = "" if row.total_bytes is None else size(row.total_bytes)
-        shown.add_row(row.name, row.version, target, released, total, row.study_instance_uid)
+        shown.add_row(escape(row.name), row.version, escape(target), released, total, row.study_instance_uid)
     console.print(shown)
 
 
@@ -226,7 +227,7 @@ def verify(
 
     def render(console: Console) -> None:
         for check in verdict.checks:
-            console.print("[green]ok[/]" if check.holds else "[red]no[/]", check.sentence)
+            console.print("[green]ok[/]" if check.holds else "[red]no[/]", escape(check.sentence))
         console.print("Everything holds." if verdict.holds else "[red]Do not run this model.[/]")
 
     output.answer(document, render)
@@ -266,7 +267,7 @@ def _descriptor_document(descriptor: ModelDescriptor) -> dict[str, Any]:
 
 def _render_descriptor(console: Console, descriptor: ModelDescriptor) -> None:
     card, identity, manifest = descriptor.card, descriptor.identity, descriptor.manifest
-    rows = table(f"{card.name} {card.version}", "", "")
+    rows = table(escape(f"{card.name} {card.version}"), "", "")
     rows.show_header = False
     eats = "; ".join(f"{each.name}: {each.modality} {'/'.join(each.sequences)}" for each in card.inputs)
     segments = ", ".join(segment.label for segment in card.segmentation.segments) if card.segmentation else ""
@@ -316,7 +317,8 @@ def fetch(
     with output.progress() as progress, open_archive(settings.archive(pacs)) as archive:
         files = archive.fetch(_wanted(archive, uid, out), out, progress=progress)
     output.answer(
-        {"files": [str(path) for path in files]}, lambda console: console.print(f"{len(files)} files in {out}.")
+        {"files": [str(path) for path in files]},
+        lambda console: console.print(f"{len(files)} files in {escape(str(out))}."),
     )
 
 

@@ -46,9 +46,9 @@ class Output:
             yield _Bars(bars).show
 
 
-def people() -> Console:
-    """Standard output for people: as wide as the terminal, wide enough for UIDs where it goes to a file."""
-    console = Console(highlight=False, soft_wrap=True)
+def people(*, stderr: bool = False) -> Console:
+    """Where people read, on standard output unless told otherwise: as wide as the terminal, wide enough for UIDs where it goes to a file."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = WIDE
     return console

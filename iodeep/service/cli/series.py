@@ -125,7 +125,8 @@ def render_decision(console: Console, decision: Decision, *, explain: bool) -> N
     if others and explain:
         _render_others(console, others)
     elif others:
-        console.print(f"{len(others)} other models were looked at; --explain says why they were not chosen.")
+        looked_at = "1 other model was" if len(others) == 1 else f"{len(others)} other models were"
+        console.print(f"{looked_at} looked at; --explain says why not.")
 
 
 def _render_others(console: Console, others: list[Judged]) -> None:
@@ -148,9 +149,9 @@ def render_run(console: Console, report: RunReport, archive: str) -> None:
     if card.segmentation:
         console.print(f"  SEG     {report.uids.segmentation}  ({report.kind.value})")
     console.print(f"  SR      {report.uids.report}")
-    console.print(f"  {_whereabouts(report, archive)}")
+    console.print(f"  {escape(_whereabouts(report, archive))}")
     for path in report.files:
-        console.print(f"  file    {path}")
+        console.print(f"  file    {escape(str(path))}")
     if report.seconds:
         spent = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in report.seconds.items())
         console.print(f"  seconds {spent}")

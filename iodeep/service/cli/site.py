@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from iodeep.errors import ExitCode
 from iodeep.service.cli import options
@@ -27,7 +28,7 @@ def echo(pacs: options.Pacs = None, config: options.Config = None, json: options
     implementation = f", {reply.implementation}" if reply.implementation else ""
 
     def render(console: Console) -> None:
-        console.print(f"{reply.peer} answered in {reply.milliseconds:.1f} ms{implementation}.")
+        console.print(escape(f"{reply.peer} answered in {reply.milliseconds:.1f} ms{implementation}."))
 
     Output(json).answer(document, render)
 
@@ -36,14 +37,16 @@ def doctor(pacs: options.Pacs = None, config: options.Config = None, json: optio
     """Say what is installed, what is reachable and what is allowed.
 
     Looks at Python packages, image decoders, the settings, the cache folder, and at every archive in `iodeep.toml` (or the
-    one that `--pacs` names): whether it answers, takes model objects, segmentations and reports, and how it retrieves.
+    one that `--pacs` names): whether it answers, and takes model objects, segmentations and reports.
     """
     findings = examine(load_configuration(config), pacs)
 
     def render(console: Console) -> None:
         rows = table(None, "", "what", "found")
         for finding in findings:
-            rows.add_row("[green]ok[/]" if finding.good else "[red]no[/]", finding.subject, finding.sentence)
+            rows.add_row(
+                "[green]ok[/]" if finding.good else "[red]no[/]", escape(finding.subject), escape(finding.sentence)
+            )
         console.print(rows)
 
     Output(json).answer({"findings": [finding.as_document() for finding in findings]}, render)

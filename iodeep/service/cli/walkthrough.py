@@ -17,7 +17,7 @@ from iodeep.errors import IntegrityError, Refusal
 from iodeep.inference import Engine
 from iodeep.ports import Archive, ProgressSink, Wanted
 from iodeep.service.cli import options
-from iodeep.service.cli.output import Output, size
+from iodeep.service.cli.output import Output, people, size
 from iodeep.service.cli.series import render_decision, render_run
 from iodeep.service.configuration import Configuration, load_configuration
 from iodeep.service.demonstration import SampleData, packed_models, sample_data
@@ -53,7 +53,7 @@ def demo(
     there, delete the patients AIM1.* and 123565.
     """
     output = Output(json)
-    console = Console(stderr=json, highlight=False)
+    console = people(stderr=json)
     configuration = load_configuration(config)
     out = out.absolute()
     started = perf_counter()
@@ -159,4 +159,4 @@ class _Note:
 def _render_end(console: Console, report: RunReport, archive: str, out: Path, seconds: float) -> None:
     console.print()
     render_run(console, report, archive)
-    console.print(f"\nDone in {seconds:.1f} s. Everything is in {out}; no process is left running.")
+    console.print(f"\nDone in {seconds:.1f} s. Everything is in {escape(str(out))}; no process is left running.")
