@@ -7,6 +7,10 @@ from iodeep.selection.catalogue import Catalogue, ModelRow, list_models
 from iodeep.selection.decision import decide
 from iodeep.selection.facts import SeriesFacts, facts_of_attributes, facts_of_headers
 from iodeep.selection.rules import SiteRules
+from iodeep.selection.shelf import candidates_in_folder
+from iodeep.selection.summary import Summary, summary_of
+from iodeep.selection.summary_page import summary_page
+from iodeep.selection.table import decide_table
 from iodeep.selection.verdict import Decision, Judged, Outcome, Point
 
 __all__ = [
@@ -19,9 +23,14 @@ __all__ = [
     "Point",
     "SeriesFacts",
     "SiteRules",
+    "Summary",
     "UnusableModel",
+    "candidates_in_folder",
     "decide",
+    "decide_table",
     "facts_of_attributes",
     "facts_of_headers",
     "list_models",
+    "summary_of",
+    "summary_page",
 ]
