@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -94,12 +94,41 @@ class RunSettings(_Frozen):
     """0: as many as the machine has cores."""
 
 
+class SelectionRule(_Frozen):
+    """One rule of a site: what it does with the models it names, for the series it names. ``*`` and ``?`` match anything."""
+
+    effect: Literal["allow", "deny", "prefer"]
+    """``allow``: only models so named may be chosen; ``deny``: never; ``prefer``: before others."""
+    model: str
+    """A model's name, token, ``TOKEN-1.0.0``, or descriptor UID."""
+    modality: str = ""
+    station: str = ""
+    """Station Name (0008,1010)."""
+    ae_title: str = ""
+    """Scheduled Station AE Title (0040,0001)."""
+    department: str = ""
+    """Institutional Department Name (0008,1040), else Requesting Service (0032,1033)."""
+    reason: str = ""
+    """Shown with the decision."""
+
+
+class SelectionSettings(_Frozen):
+    """How a site narrows and orders the choice of models."""
+
+    minimum_confidence: Annotated[float, Field(ge=0.5, le=1)] = 0.55
+    """Below this confidence in what a series shows no model is chosen."""
+    accept_borrowed: bool = False
+    """Whether a series that says nothing itself may get a model by what other series of its study say."""
+    rules: tuple[SelectionRule, ...] = ()
+
+
 class Settings(_Frozen):
     """Everything that ``iodeep.toml`` may say."""
 
     pacs: dict[str, PacsSettings] = Field(default_factory=dict)
     default_pacs: str | None = None
     run: RunSettings = RunSettings()
+    selection: SelectionSettings = SelectionSettings()
     vocabulary: Path | None = None
     """A hospital's own words for anatomy."""
 

@@ -6,7 +6,7 @@ from iodeep.selection.candidate import Candidate, UnusableModel
 from iodeep.selection.catalogue import Catalogue, ModelRow, list_models
 from iodeep.selection.decision import decide
 from iodeep.selection.facts import SeriesFacts, facts_of_attributes, facts_of_headers
-from iodeep.selection.rules import SiteRules
+from iodeep.selection.rules import SiteRules, site_rules
 from iodeep.selection.shelf import candidates_in_folder
 from iodeep.selection.summary import Summary, summary_of
 from iodeep.selection.summary_page import summary_page
@@ -31,6 +31,7 @@ __all__ = [
     "facts_of_attributes",
     "facts_of_headers",
     "list_models",
+    "site_rules",
     "summary_of",
     "summary_page",
 ]

@@ -51,7 +51,7 @@ def _region(target: Target, facts: SeriesFacts, answer: AnatomyAnswer, rules: Si
     fit = region_fit(answer, target, facts.modality)
     if not fit.closeness:
         return Outcome("region", passed=False, sentence=f"The model is for {made_for}; the series shows {shown}.")
-    if answer.confidence < rules.minimum_confidence:
+    if not rules.sure_enough(answer):
         doubt = answer.contradictions[0] if answer.contradictions else f"only {answer.confidence:.0%} sure"
         return Outcome(
             "region", passed=False, sentence=f"It is not certain that the series shows {shown}: {doubt.rstrip('.')}."

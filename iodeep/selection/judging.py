@@ -113,7 +113,7 @@ def _points(
     """The ranking's points, for a candidate that fits; one that doesn't is not ranked."""
     if not all(outcome.passed for outcome in outcomes):
         return ()
-    return points_of(candidate, answer, case.condition, case.newest, case.rules)
+    return points_of(candidate, answer, case.condition, case.newest, case.rules, case.asked)
 
 
 def _trials(card: ModelCard, wanted: NetworkInput, series: Sequence[SeriesFacts], case: Case) -> list[_Trial]:

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Several
 
 from iodeep.anatomy import AnatomyAnswer
 from iodeep.card import ContrastPhase, ModelCard, Sequence
 from iodeep.selection.candidate import Candidate
+from iodeep.selection.facts import SeriesFacts
 from iodeep.selection.region_fit import region_fit
 from iodeep.selection.rules import SiteRules
 from iodeep.selection.verdict import Judged, Point
@@ -36,6 +38,7 @@ def points_of(
     condition: str | None,
     newest: Mapping[str, int],
     rules: SiteRules,
+    asked: Several[SeriesFacts],
 ) -> tuple[Point, ...]:
     """What speaks for a candidate, in the order of the module's text."""
     card = candidate.card
@@ -43,7 +46,7 @@ def points_of(
         _disease(card, condition),
         _anatomy(card, answer),
         _acquisition(card),
-        rules.preference(card),
+        rules.preference(card, candidate.uid, asked),
         _release(card, newest),
         _validation(card),
     )

@@ -53,7 +53,7 @@ def _whatever_the_model(case: Case, answer: AnatomyAnswer) -> WhyNot | None:
             f"The {facts.label} doesn't say what part of the body it shows: Body Part Examined, descriptions, protocol "
             "and procedure name none. Fill in Body Part Examined, or add the site's words to its vocabulary.",
         )
-    if answer.confidence < case.rules.minimum_confidence:
+    if not case.rules.sure_enough(answer):
         why = answer.contradictions[0].rstrip(".") if answer.contradictions else f"only {answer.confidence:.0%} sure"
         regions = " or ".join(answer.regions[:3])
         return WhyNot("region uncertain", f"It is not certain what the {facts.label} shows ({regions}): {why}.")
