@@ -121,14 +121,23 @@ def _keep_components(labels: Numbers, chosen: tuple[int, ...], rule: Keep) -> No
     """Clear, in place, the components of the ``chosen`` labels that ``rule`` doesn't keep."""
     import cc3d  # a tenth of a second that a card without postprocessing doesn't need
 
-    highest = int(labels.max())
-    wanted = np.zeros(max(highest, *chosen) + 1, np.bool_)
-    wanted[list(chosen)] = True
-    considered = np.where(wanted[labels], labels, 0)
-    components = cc3d.connected_components(considered, connectivity=26)
-    sizes = np.bincount(components.ravel())
-    label_of = np.zeros(len(sizes), labels.dtype)
-    label_of[components.ravel()] = considered.ravel()
+    wanted = np.zeros(max(int(labels.max()), *chosen) + 1, labels.dtype)
+    wanted[list(chosen)] = 1
+    considered = labels if wanted[1:].all() else labels * wanted[labels]
+    components, count = cc3d.connected_components(considered, connectivity=26, return_N=True)
+    sizes, label_of = _measured(components, considered, count)
     keep = rule(sizes, label_of)
     keep[0] = True
-    labels[~keep[components]] = 0
+    np.multiply(labels, keep.astype(labels.dtype)[components], out=labels)
+
+
+def _measured(components: Numbers, labels: Numbers, count: int) -> tuple[npt.NDArray[np.int64], Numbers]:
+    """Voxels and label of each component; in blocks, because numpy counts in a copy of eight bytes a voxel."""
+    sizes = np.zeros(count + 1, np.int64)
+    label_of = np.zeros(count + 1, labels.dtype)
+    thickness = max(1, len(components) // 8)
+    for first in range(0, len(components), thickness):
+        block = components[first : first + thickness].ravel()
+        sizes += np.bincount(block, minlength=count + 1)
+        label_of[block] = labels[first : first + thickness].ravel()
+    return sizes, label_of

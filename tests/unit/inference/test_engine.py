@@ -195,20 +195,31 @@ def test_whatever_the_process_says_is_not_taken_on_trust(
 
 
 def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
+    """In the middle of a network that would take minutes, where it looks at no message."""
+    small_unet(tmp_path / NETWORK, base=32)
     code = (
-        "import sys\n"
+        "from pathlib import Path\n"
         "from iodeep.inference import Engine\n"
         "from iodeep.settings import RunSettings\n"
+        "from tests.unit.inference.helpers import NETWORK, card, noise, volume\n"
+        "def tell(progress):\n"
+        "    if progress.step == 'network':\n"
+        "        print(engine.pid, flush=True)\n"
         "with Engine(RunSettings(threads=1)) as engine:\n"
-        "    print(engine.pid, flush=True)\n"
-        "    sys.stdin.read()\n"
+        f"    files, volumes = {{NETWORK: Path({str(tmp_path)!r}) / NETWORK}}, {{'image': volume(noise((192, 192, 192)))}}\n"
+        "    engine.run(card(), files, volumes, progress=tell)\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    root = Path(__file__).resolve().parents[3]
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     worker = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.communicate()
-    worker.wait(timeout=60)
+    try:
+        worker.wait(timeout=5)
+    finally:
+        if worker.is_running():
+            worker.kill()
 
 
 def test_the_process_is_told_nothing_of_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
