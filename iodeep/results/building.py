@@ -114,7 +114,7 @@ def _sentences(
 ) -> tuple[str, ...]:
     segments = () if card.segmentation is None or not volumes else card.segmentation.segments
     return (
-        *(_volume_sentence(segment.label, volumes[segment.number]) for segment in segments),
+        *(volume_sentence(segment.label, volumes[segment.number]) for segment in segments),
         *(
             f"{head.name}: {answer.code.meaning} {'present' if answer.present else 'absent'}"
             f" (probability {answer.probability:.2f})"
@@ -124,7 +124,8 @@ def _sentences(
     )
 
 
-def _volume_sentence(label: str, millilitres: float) -> str:
+def volume_sentence(label: str, millilitres: float) -> str:
+    """What a person reads first: a segment's name and volume."""
     if millilitres == 0:
         return f"{label}: not found (0 ml)"
     return f"{label}: {millilitres:.0f} ml" if millilitres >= 100 else f"{label}: {millilitres:.3g} ml"

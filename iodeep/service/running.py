@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pydicom
+
 from iodeep.errors import GeometryError, InputError, IntegrityError, Refusal
 from iodeep.inference import Engine
 from iodeep.model_object import ModelDescriptor, read_descriptor
-from iodeep.ports import Archive, Cancellation, Level, ProgressSink, no_progress
+from iodeep.ports import Archive, Cancellation, Level, ProgressSink, Wanted, no_progress
 from iodeep.prediction import Prediction
 from iodeep.results import (
     Results,
@@ -25,6 +27,8 @@ from iodeep.results import (
     overlay_png,
     result_uids,
     sop_classes_to_propose,
+    volume_sentence,
+    volumes_of_report,
     write_results,
 )
 from iodeep.selection import Candidate, Decision
@@ -133,9 +137,7 @@ def run_job(
         uids = result_uids(source_uids, descriptor.identity, kind)
         there = _already_there(job.archive, series[0].study_instance_uid, uids, descriptor)
     if there and not job.dry_run:
-        return RunReport(
-            selection.decision, source_uids, descriptor, uids, kind, already_there=True, seconds=watch.seconds
-        )
+        return _what_is_there(job, selection, descriptor, source_uids, uids, kind, workspace, watch)
     with watch.stage("fetch and verify model"):
         model = obtain_model(job.archive, descriptor, job.cache, progress=progress, cancel=cancel)
     with watch.stage("read images"):
@@ -185,6 +187,43 @@ def run_job(
         network_seconds=prediction.seconds,
         engine=prediction.engine,
         warnings=tuple(warning for each in series for warning in each.warnings),
+    )
+
+
+def _what_is_there(
+    job: Job,
+    selection: Selection,
+    descriptor: ModelDescriptor,
+    source_uids: tuple[str, ...],
+    uids: ResultUids,
+    kind: SegKind,
+    workspace: Path,
+    watch: Stopwatch,
+) -> RunReport:
+    """The results of an earlier run, fetched: what they say is told again, and nothing is made."""
+    into = job.out or workspace / "results"
+    into.mkdir(parents=True, exist_ok=True)
+    study = next(iter(job.subject.series)).study_instance_uid
+    with watch.stage("fetch results"):
+        wanted = [(uids.report_series, uids.report)]
+        if descriptor.card.segmentation:
+            wanted.append((uids.segmentation_series, uids.segmentation))
+        files = [path for series, uid in wanted for path in job.archive.fetch(Wanted(study, series, (uid,)), into)]
+        volumes = volumes_of_report(pydicom.dcmread(files[0]))
+    segments = descriptor.card.segmentation.segments if descriptor.card.segmentation else ()
+    return RunReport(
+        selection.decision,
+        source_uids,
+        descriptor,
+        uids,
+        kind,
+        already_there=True,
+        sentences=tuple(
+            volume_sentence(each.label, volumes[each.number]) for each in segments if each.number in volumes
+        ),
+        volumes_ml=volumes,
+        files=tuple(files) if job.out else (),
+        seconds=watch.seconds,
     )
 
 

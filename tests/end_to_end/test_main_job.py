@@ -135,6 +135,7 @@ def test_running_twice_stores_once(iodeep: CommandLine, archive: FilledArchive) 
     assert second["already_there"]
     assert not second["stored"]
     assert second["segmentation_uid"] == first["segmentation_uid"]
+    assert second["segments"][0]["volume_ml"] == pytest.approx(first["segments"][0]["volume_ml"], abs=0.001)
 
 
 def test_a_dry_run_writes_to_the_folder_only(iodeep: CommandLine, archive: FilledArchive, tmp_path: Path) -> None:
