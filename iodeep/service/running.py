@@ -33,7 +33,7 @@ from iodeep.results import (
 )
 from iodeep.selection import Candidate, Decision
 from iodeep.service.library import fetch_descriptor, obtain_model
-from iodeep.service.selecting import Selection, select_model
+from iodeep.service.selecting import Selection, SitePolicy, select_model
 from iodeep.service.subjects import Subject
 from iodeep.service.timing import Stopwatch
 from iodeep.volume import ImageSeries, Volume
@@ -46,6 +46,7 @@ class Job:
     subject: Subject
     archive: Archive
     cache: Path
+    policy: SitePolicy
     wanted_model: str | None = None
     condition: str | None = None
     kind: SegKind = SegKind.BINARY
@@ -123,6 +124,7 @@ def run_job(
             job.subject,
             job.archive,
             job.cache,
+            job.policy,
             wanted_model=job.wanted_model,
             condition=job.condition,
             progress=progress,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from iodeep.anatomy import AnatomyResolver
+from iodeep.anatomy.vocabulary import site_vocabulary
 from iodeep.errors import GeometryError
 from iodeep.ports import Archive, ProgressSink, no_progress
 from iodeep.selection import (
@@ -17,13 +18,30 @@ from iodeep.selection import (
     Catalogue,
     Decision,
     SeriesFacts,
+    SiteRules,
     UnusableModel,
     decide,
     facts_of_attributes,
     facts_of_headers,
+    site_rules,
 )
 from iodeep.service.subjects import Subject
+from iodeep.settings import Settings
 from iodeep.volume import ImageSeries, SeriesFiles, open_series
+
+
+@dataclass(frozen=True)
+class SitePolicy:
+    """A site's rules and words, as its settings have them."""
+
+    rules: SiteRules
+    resolver: AnatomyResolver
+
+
+def site_policy(settings: Settings) -> SitePolicy:
+    """The policy of ``[selection]`` and ``vocabulary`` in ``iodeep.toml``."""
+    vocabulary = site_vocabulary(settings.vocabulary) if settings.vocabulary else None
+    return SitePolicy(site_rules(settings.selection), AnatomyResolver(vocabulary))
 
 
 @dataclass(frozen=True)
@@ -65,11 +83,11 @@ def select_model(
     subject: Subject,
     archive: Archive,
     cache: Path,
+    policy: SitePolicy,
     *,
     wanted_model: str | None = None,
     condition: str | None = None,
     every_candidate: bool = False,
-    resolver: AnatomyResolver | None = None,
     progress: ProgressSink = no_progress,
 ) -> Selection:
     """The decision for the series or study at hand, among the archive's models.
@@ -84,9 +102,15 @@ def select_model(
     if every_candidate:
         candidates = catalogue.candidates(progress=progress)
     else:
-        candidates = _narrowed(catalogue, asked, resolver or AnatomyResolver(), progress)
+        candidates = _narrowed(catalogue, asked, policy.resolver, progress)
     decision = decide(
-        asked, candidates, study=siblings, wanted_model=wanted_model, condition=condition, resolver=resolver
+        asked,
+        candidates,
+        study=siblings,
+        wanted_model=wanted_model,
+        condition=condition,
+        rules=policy.rules,
+        resolver=policy.resolver,
     )
     return Selection(decision, at_hand)
 

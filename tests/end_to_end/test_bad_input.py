@@ -339,6 +339,7 @@ def test_an_association_rejected_for_a_wrong_called_title(iodeep: CommandLine, a
     strict.require_called_aet = True
     strict.add_supported_context(Verification)
     server = strict.start_server(("127.0.0.1", 0), block=False)
+    assert server is not None
     try:
         url = f"dicom://MIAN@127.0.0.1:{server.server_address[1]}"
         explains(iodeep("echo", "--pacs", url), ExitCode.ARCHIVE, "MIAN")

@@ -175,3 +175,24 @@ def test_doctor_finds_nothing_wrong_here(iodeep: CommandLine, archive: FilledArc
 
     assert ended.code == 0, ended.out
     assert any("model objects" in finding["sentence"] for finding in json.loads(ended.out)["findings"])
+
+
+def test_a_table_of_series_is_planned_row_by_row(iodeep: CommandLine, archive: FilledArchive, tmp_path: Path) -> None:
+    series = tmp_path / "series.csv"
+    series.write_text(
+        "Modality,BodyPartExamined,StudyDescription,SeriesDescription\n"
+        "MR,,MR Schädel,T1 axial\n"
+        "CT,ABDOMEN,CT Abdomen,portalvenös\n"
+        "CR,SHOULDER,,\n"
+        "MR,,,\n"
+    )
+    page = tmp_path / "plan.html"
+
+    lines = iodeep("select", "--table", series, "--models", archive.url, "--page", page, "--json").out.splitlines()
+    decided = [json.loads(line) for line in lines]
+    shown = iodeep("select", "--table", series, "--models", ROOT / "sample_data")
+
+    assert [row["model"] for row in decided] == ["Brain extraction", "Liver in CT", None, None]
+    assert all(row["reasons"] for row in decided)
+    assert "<svg" in page.read_text() or "<html" in page.read_text()
+    assert "4 series" in shown.out

@@ -16,9 +16,10 @@ from iodeep.results import SegKind
 from iodeep.service.library import fetch_model
 from iodeep.service.packing import pack_network
 from iodeep.service.running import Job, RunReport, run_job
+from iodeep.service.selecting import site_policy
 from iodeep.service.storing import dicom_files, store_and_prove
 from iodeep.service.subjects import subject_of
-from iodeep.settings import PacsSettings, Retrieve, RunSettings
+from iodeep.settings import PacsSettings, Retrieve, RunSettings, Settings
 from iodeep.trust import verify_object
 from pacs_bridge import open_archive
 from pacs_bridge.content_digest import same_content
@@ -47,7 +48,7 @@ def _run(settings: PacsSettings, folder: Path, kind: SegKind = SegKind.BINARY) -
     with open_archive(settings) as archive, Engine(RunSettings()) as engine:
         workspace = folder / "workspace"
         subject = subject_of(HEAD_SERIES, archive, workspace)
-        job = Job(subject, archive, folder / "cache", kind=kind, out=folder / "results")
+        job = Job(subject, archive, folder / "cache", site_policy(Settings()), kind=kind, out=folder / "results")
         return run_job(job, engine, workspace)
 
 

@@ -10,28 +10,44 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from iodeep.errors import ExitCode
+from iodeep.errors import ExitCode, InputError
 from iodeep.inference import Engine
 from iodeep.results import SegKind
 from iodeep.selection import Decision, Judged
 from iodeep.service.cli import options
-from iodeep.service.cli.output import Output, table
+from iodeep.service.cli.output import Output
+from iodeep.service.cli.output import table as rows_of
+from iodeep.service.cli.planning import plan
 from iodeep.service.configuration import load_configuration
 from iodeep.service.running import Job, RunReport, run_job
-from iodeep.service.selecting import select_model
+from iodeep.service.selecting import select_model, site_policy
 from iodeep.service.subjects import subject_of
 from iodeep.service.timing import Stopwatch
 from pacs_bridge import open_archive
 
 
 def select(
-    subject: options.Subject,
+    subject: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SERIES|STUDY|FOLDER", help="A Series or Study Instance UID in the archive, or a folder."
+        ),
+    ] = None,
     pacs: options.Pacs = None,
     model: options.Model = None,
     disease: options.Condition = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Every model of the archive, with each requirement's outcome.")
     ] = False,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Instead of a series: a CSV list of series, one decision a row.")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option("--models", help="With --table: a folder of objects or cards, or an archive.")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="With --table: write a page with charts to this HTML file.")
+    ] = None,
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
@@ -39,10 +55,21 @@ def select(
 
     A refusal is an answer: exit code 3, with the reasons. Nothing is run and nothing is written.
 
+    With `--table` it plans instead: which model each series of an exported list would get, and what is left over. The
+    list is a CSV file with the columns Modality, BodyPartExamined, StudyDescription and SeriesDescription; `--json`
+    gives a line for each row.
+
     Example: `iodeep select ./series --pacs dicom://ARCHIVE@127.0.0.1:104 --explain`
+
+    Example: `iodeep select --table series.csv --models ./cards --page plan.html`
     """
     output = Output(json)
     configuration = load_configuration(config)
+    if table is not None:
+        plan(table, models or pacs, page, configuration, output)
+        return
+    if subject is None:
+        raise InputError("nothing was named to select for", remedy="Give a series, study or folder, or --table.")
     with (
         tempfile.TemporaryDirectory(prefix="iodeep-") as workspace,
         open_archive(configuration.settings.archive(pacs)) as archive,
@@ -53,6 +80,7 @@ def select(
             found,
             archive,
             configuration.cache,
+            site_policy(configuration.settings),
             wanted_model=model,
             condition=disease,
             every_candidate=explain,
@@ -98,6 +126,7 @@ def run(
             found,
             archive,
             configuration.cache,
+            site_policy(configuration.settings),
             wanted_model=model,
             condition=disease,
             kind=seg,
@@ -130,7 +159,7 @@ def render_decision(console: Console, decision: Decision, *, explain: bool) -> N
 
 
 def _render_others(console: Console, others: list[Judged]) -> None:
-    rows = table("Other models", "model", "why not")
+    rows = rows_of("Other models", "model", "why not")
     for judged in others:
         reasons = judged.reasons_against or ("It fits too, but ranks lower.",)
         rows.add_row(escape(judged.candidate.name), escape("\n".join(reasons)))

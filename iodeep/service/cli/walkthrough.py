@@ -23,11 +23,11 @@ from iodeep.service.configuration import Configuration, load_configuration
 from iodeep.service.demonstration import SampleData, packed_models, sample_data
 from iodeep.service.library import fetch_model
 from iodeep.service.running import Job, RunReport, run_job
-from iodeep.service.selecting import select_model
+from iodeep.service.selecting import select_model, site_policy
 from iodeep.service.storing import dicom_files, store_and_prove
 from iodeep.service.subjects import local_series, subject_of
 from iodeep.service.verifying import verify_model
-from iodeep.settings import PacsSettings
+from iodeep.settings import PacsSettings, Settings
 from pacs_bridge import open_archive
 from pacs_bridge.embedded import embedded_archive
 
@@ -71,7 +71,7 @@ def demo(
 def _the_whole_way(
     archive: Archive, engine: Engine, data: SampleData, out: Path, console: Console, progress: ProgressSink
 ) -> tuple[RunReport, list[str]]:
-    cache = out / "cache"
+    cache, policy = out / "cache", site_policy(Settings())
     with _step(console, "pack the models into DICOM objects") as note:
         objects = list(packed_models(data, out / "objects", engine, progress=progress))
         note(f"{len(objects)} models")
@@ -87,7 +87,7 @@ def _the_whole_way(
         with _step(console, "retrieve the series from the archive"):
             subject = subject_of(_series_uid(data), archive, workspace, progress=progress)
         with _step(console, "ask by C-FIND which model fits"):
-            decision = select_model(subject, archive, cache, every_candidate=True, progress=progress).decision
+            decision = select_model(subject, archive, cache, policy, every_candidate=True, progress=progress).decision
         render_decision(console, decision, explain=True)
         if decision.chosen is None:
             raise Refusal(decision.refusal)
@@ -96,7 +96,7 @@ def _the_whole_way(
         for verdict in verdicts:
             console.print(f"  [green]ok[/] {escape(verdict)}")
         with _step(console, "run it, write SEG and SR back, prove that they are there"):
-            job = Job(subject, archive, cache, wanted_model=decision.chosen.uid, out=out / "results")
+            job = Job(subject, archive, cache, policy, wanted_model=decision.chosen.uid, out=out / "results")
             report = run_job(job, engine, workspace, progress=progress)
     with _step(console, "fetch the results back") as note:
         note(f"{_fetched_back(archive, report, subject.series[0].study_instance_uid, out)} instances")

@@ -1,0 +1,66 @@
+"""Planning: decisions for a site's exported list of series, before anything is switched on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from iodeep.errors import InputError
+from iodeep.ports import ProgressSink
+from iodeep.selection import (
+    Candidate,
+    Catalogue,
+    Summary,
+    UnusableModel,
+    candidates_in_folder,
+    decide_table,
+    summary_page,
+)
+from iodeep.service.cli.output import Output, people, table
+from iodeep.service.configuration import Configuration
+from iodeep.service.selecting import site_policy
+from pacs_bridge import open_archive
+
+
+def plan(path: Path, models: str | None, page: Path | None, configuration: Configuration, output: Output) -> None:
+    """Decide every row; JSON lines in the table's order, or counts for people, and a page where one is named."""
+    policy = site_policy(configuration.settings)
+    with output.progress() as progress:
+        candidates = _candidates(models, configuration, progress)
+    summary = Summary()
+    for document in decide_table(path, candidates, rules=policy.rules, resolver=policy.resolver):
+        summary.add(document)
+        if output.json:
+            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    if page is not None:
+        page.write_text(summary_page(summary, path.name), encoding="utf-8")
+    if not output.json:
+        _render(people(), summary, page)
+
+
+def _candidates(
+    models: str | None, configuration: Configuration, progress: ProgressSink
+) -> list[Candidate | UnusableModel]:
+    """Models of a folder, or of an archive."""
+    if models is None:
+        raise InputError(
+            "no models were named to decide among", remedy="Give --models FOLDER (objects or cards) or --models PACS."
+        )
+    if Path(models).is_dir():
+        return candidates_in_folder(Path(models))
+    with open_archive(configuration.settings.archive(models)) as archive:
+        return Catalogue(archive, configuration.cache).candidates(progress=progress)
+
+
+def _render(console: Console, summary: Summary, page: Path | None) -> None:
+    rows = table(f"{summary.rows} series", "", "rows", "share")
+    for name, count in summary.taken.most_common():
+        rows.add_row(name, str(count), f"{summary.share(count):.1%}")
+    for cause, count in summary.refused.most_common():
+        rows.add_row(f"refused: {cause}", str(count), f"{summary.share(count):.1%}")
+    console.print(rows)
+    if page is not None:
+        console.print(f"Charts are in {page}.")
