@@ -35,7 +35,9 @@ def nothing_left_behind() -> Any:
 
 
 def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    """Shared memory, lines and pipes; the runtime keeps files of its own open once it is loaded."""
+    links = (str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
+    return sum(link.startswith(("/memfd:iodeep", "socket:", "pipe:")) for link in links)
 
 
 def slow(tmp_path: Path) -> dict[str, Any]:
