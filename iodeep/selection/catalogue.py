@@ -1,14 +1,13 @@
 """The models in an archive: found by C-FIND on required keys, read from their small descriptors, filtered again.
 
-The archive is asked every time, so a model that was taken out is gone at once; only descriptors, which never change,
-are kept here. A server that ignores a key and answers with everything does no harm: tokens are compared again.
+Descriptors, which never change, are kept here; the list of releases is asked for each time, or kept for a while where a
+site says so. A server that ignores a key and answers with everything does no harm: tokens are compared again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from iodeep.anatomy.regions import overlapping, places
@@ -17,6 +16,7 @@ from iodeep.ports import Archive, Attributes, Level, Progress, ProgressSink, no_
 from iodeep.selection.candidate import Candidate, UnusableModel
 from iodeep.selection.descriptor_cache import DescriptorCache, Release
 from iodeep.selection.ranking import is_about
+from iodeep.selection.release_index import ReleaseIndex
 
 _STUDY_KEYS = ("PatientID", "PatientName", "StudyInstanceUID", "StudyID", "StudyDate")
 _MOST_QUERIES = 12
@@ -40,12 +40,52 @@ class ModelRow:
     problem: str = ""
 
 
-class Catalogue:
-    """The models of one archive, with a local cache of their descriptors."""
+@dataclass(frozen=True)
+class TokenFilter:
+    """Which models could fit, by the tokens of their Patient ID; an empty set lets every token through."""
 
-    def __init__(self, archive: Archive, cache: Path) -> None:
+    modalities: frozenset[str] = frozenset()
+    bodies: frozenset[str] = frozenset()
+
+    def patterns(self) -> tuple[str, ...]:
+        """Patient ID keys to ask for; where they would be many, fewer and wider ones."""
+        modalities = sorted(self.modalities) or ["*"]
+        bodies = sorted(self.bodies) or ["*"]
+        narrow = tuple(f"AIM1.{modality}.{body}.*" for modality in modalities for body in bodies)
+        return narrow if len(narrow) <= _MOST_QUERIES else tuple(f"AIM1.{modality}.*" for modality in modalities)
+
+    def lets_through(self, patient_id: str) -> bool:
+        """Whether a model's tokens fit; a Patient ID that is not a model's never does."""
+        kind, _, rest = patient_id.partition(".")
+        modality, _, rest = rest.partition(".")
+        body = rest.partition(".")[0]
+        return (
+            kind == "AIM1"
+            and (not self.modalities or modality in self.modalities)
+            and (not self.bodies or body in self.bodies)
+        )
+
+
+def filter_for(modality: str, regions: Sequence[str]) -> TokenFilter:
+    """Models of a modality for regions that share a zone with these, and models for several of either (MULTI)."""
+    near = {other for region in regions for other in overlapping(region)}
+    return TokenFilter(
+        frozenset({modality, "MULTI"} if modality else ()), frozenset({*near, "MULTI"} if regions else ())
+    )
+
+
+class Catalogue:
+    """The models of one archive, with a local cache of their descriptors.
+
+    ``max_age_s``: how old the list of an archive's releases may be before it is asked for again. 0 asks each time, which
+    suits archives of some hundred models. What is chosen has to be fetched from the archive anyway before it is run.
+    """
+
+    def __init__(self, archive: Archive, cache: Path, *, max_age_s: float = 0.0) -> None:
         self._archive = archive
         self._descriptors = DescriptorCache(archive, cache / "descriptors")
+        self._index = ReleaseIndex(cache / "releases", archive.name) if max_age_s > 0 else None
+        self._max_age_s = max_age_s
 
     def candidates(
         self, modality: str = "", regions: Sequence[str] = (), *, progress: ProgressSink = no_progress
@@ -55,30 +95,42 @@ class Catalogue:
         A damaged or foreign object under these tokens is an :class:`UnusableModel`: it is shown and never chosen.
         Errors: :class:`iodeep.errors.ArchiveError` where the archive doesn't answer.
         """
-        releases = self._releases(token_patterns(modality, regions))
+        return self._read(self._releases(filter_for(modality, regions)), progress)
+
+    def refresh(self, *, progress: ProgressSink = no_progress) -> int:
+        """Ask for every release now and read the descriptors that are new; how many releases there are."""
+        releases = self._list()
+        self._read(releases, progress)
+        return len(releases)
+
+    def _releases(self, wanted: TokenFilter) -> list[Release]:
+        if self._index is None:
+            return self._ask(wanted)
+        known = self._index.read(self._max_age_s)
+        listed = self._list() if known is None else known
+        return [release for release in listed if wanted.lets_through(release.patient_id)]
+
+    def _list(self) -> list[Release]:
+        releases = self._ask(TokenFilter())
+        if self._index is not None:
+            self._index.write(releases)
+        return releases
+
+    def _ask(self, wanted: TokenFilter) -> list[Release]:
+        """One per study whose Patient ID fits, by UID so that the order never depends on the server."""
+        releases: dict[str, Release] = {}
+        for pattern in wanted.patterns():
+            for answer in self._archive.find(Level.STUDY, {"PatientID": pattern}, _STUDY_KEYS):
+                if wanted.lets_through(answer["PatientID"]):
+                    releases[answer["StudyInstanceUID"]] = _release(answer)
+        return [releases[uid] for uid in sorted(releases)]
+
+    def _read(self, releases: Sequence[Release], progress: ProgressSink) -> list[Candidate | UnusableModel]:
         found: list[Candidate | UnusableModel] = []
         for number, release in enumerate(releases, start=1):
             found.append(self._descriptors.candidate(release))
             progress(Progress("reading model descriptors", number, len(releases), "models"))
         return found
-
-    def _releases(self, patterns: Sequence[str]) -> list[Release]:
-        """One per study whose Patient ID fits a pattern, by UID so that the order never depends on the server."""
-        asked = patterns if len(patterns) <= _MOST_QUERIES else _wider(patterns)
-        releases: dict[str, Release] = {}
-        for pattern in asked:
-            for answer in self._archive.find(Level.STUDY, {"PatientID": pattern}, _STUDY_KEYS):
-                if any(fnmatchcase(answer["PatientID"], wanted) for wanted in patterns):
-                    releases[answer["StudyInstanceUID"]] = _release(answer)
-        return [releases[uid] for uid in sorted(releases)]
-
-
-def token_patterns(modality: str, regions: Sequence[str]) -> tuple[str, ...]:
-    """Patient ID patterns (``AIM1.<MODALITY>.<BODYPART>.*``) that cover every model that could fit."""
-    modalities = (modality, "MULTI") if modality else ("*",)
-    wanted = sorted({near for region in regions for near in overlapping(region)}) if regions else []
-    bodies = (*wanted, "MULTI") if regions else ("*",)
-    return tuple(f"AIM1.{kind}.{body}.*" for kind in modalities for body in bodies)
 
 
 def list_models(
@@ -129,11 +181,6 @@ def _filtered(
 def _searchable(candidate: Candidate | UnusableModel) -> str:
     token = candidate.card.token if isinstance(candidate, Candidate) else ""
     return f"{candidate.name} {token}".casefold()
-
-
-def _wider(patterns: Sequence[str]) -> tuple[str, ...]:
-    """One pattern a modality: ``AIM1.CT.*``."""
-    return tuple(dict.fromkeys(f"AIM1.{pattern.split('.')[1]}.*" for pattern in patterns))
 
 
 def _release(answer: Attributes) -> Release:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,46 @@ def test_the_list_is_filtered_by_modality_anatomy_disease_and_name(shelf: Path, 
 def test_an_anatomy_that_is_no_defined_term_is_an_error(shelf: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Annex L"):
         list_models(archive_of(shelf), tmp_path / "cache", anatomy="TUMMY")
+
+
+def test_a_kept_list_saves_asking_until_it_is_too_old(shelf: Path, tmp_path: Path) -> None:
+    archive = archive_of(shelf)
+    catalogue = Catalogue(archive, tmp_path / "cache", max_age_s=600)
+    assert catalogue.refresh() == 4
+    asked = len(archive.finds)
+
+    assert names(catalogue.candidates("CT", ["LIVER"])) == {"Liver CT 1.0.2", "Organs CT 1.0.2"}
+    assert names(Catalogue(archive, tmp_path / "cache", max_age_s=600).candidates("MR", ["BRAIN"])) == {
+        "Brain extraction 1.0.2"
+    }
+    assert len(archive.finds) == asked
+
+    kept = next((tmp_path / "cache" / "releases").iterdir())
+    os.utime(kept, (0, 0))
+    catalogue.candidates("CT", ["LIVER"])
+    assert len(archive.finds) == asked + 1
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"archive": "other", "releases": []}', '{"archive": "memory"}'])
+def test_a_damaged_list_is_asked_for_anew(shelf: Path, tmp_path: Path, content: str) -> None:
+    archive = archive_of(shelf)
+    Catalogue(archive, tmp_path / "cache", max_age_s=600).refresh()
+    next((tmp_path / "cache" / "releases").iterdir()).write_text(content)
+
+    found = Catalogue(archive, tmp_path / "cache", max_age_s=600).candidates("MR", ["HEAD"])
+
+    assert names(found) == {"Brain extraction 1.0.2"}
+
+
+def test_a_refreshed_list_forgets_what_was_taken_out_and_reads_only_what_is_new(shelf: Path, tmp_path: Path) -> None:
+    archive = archive_of(shelf)
+    catalogue = Catalogue(archive, tmp_path / "cache", max_age_s=600)
+    catalogue.refresh()
+    fetched = len(archive.fetches)
+    packed(shelf / "knee", make_card("Knee", "MR", "KNEE"))
+    archive.files = archive_of(shelf).files
+    archive.files = [file for file in archive.files if not dcmread(file).PatientID.startswith("AIM1.CT.LIVER")]
+
+    assert catalogue.refresh() == 4
+    assert len(archive.fetches) == fetched + 1
+    assert names(catalogue.candidates()) == {"Brain extraction 1.0.2", "Organs CT 1.0.2", "Fusion 1.0.2", "Knee 1.0.2"}
