@@ -1,0 +1,50 @@
+"""Every command that a page shows is run, ends as the page says, and prints what the page shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pacs_bridge.embedded import embedded_archive
+from tests.docs.commands import Command, commands_of, missing_line, run_in_order
+from tests.docs.markdown import PAGES, ROOT
+
+SHOWING = [page for page in PAGES if commands_of(page)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", SHOWING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_commands_of_a_page_do_what_it_says(page: Path, tmp_path: Path) -> None:
+    commands = commands_of(page)
+    work = tmp_path / "work"
+    work.mkdir()
+    with embedded_archive(tmp_path / "archive") as archive:
+        ended = run_in_order(commands, work, f"dicom://{archive.aet}@{archive.host}:{archive.port}")
+
+    for command, how in zip(commands, ended, strict=False):
+        said = f"{command.where}: {command.text}\n{how.output}"
+        assert how.exit_code == command.exit_code, said
+        assert (line := missing_line(command, how.output)) is None, f"not printed: {line}\n{said}"
+    assert len(ended) == len(commands)
+
+
+def test_the_pages_that_teach_show_commands() -> None:
+    names = {page.name for page in SHOWING}
+
+    assert {"README.md", "cli.md", "for-administrators.md", "for-clinicians.md", "for-hospitals.md"} <= names
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "missing"),
+    [
+        (("a …",), "a b\n", None),
+        (("a", "…", "d"), "a\nb\nc\nd\n", None),
+        (("b", "a"), "a\nb\n", "a"),
+        (("a b",), "a    b\n", None),
+        (("a.c",), "abc\n", "a.c"),
+        (("1302 ml",), "1303 ml\n", "1302 ml"),
+    ],
+)
+def test_output_is_compared_line_by_line(shown: tuple[str, ...], printed: str, missing: str | None) -> None:
+    assert missing_line(Command("here", "x", output=shown), printed) == missing
