@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from iodeep.errors import InputError
 from iodeep.inference.image import Affine, Floats, Image, Scan, SourceAxis
-from iodeep.inference.preprocessing import float_channel
 
 if TYPE_CHECKING:
     from iodeep.card import ModelCard
@@ -34,7 +33,7 @@ def channels_of(card: ModelCard, scans: Mapping[str, Scan]) -> Image:
         _check(name, scans[name])
     voxels = np.empty((len(names), *first.voxels.shape), np.float32)
     for channel, name in zip(voxels, names, strict=True):
-        channel[...] = _on_grid(float_channel(scans[name].voxels, name), scans[name].affine, first, name)
+        _fill(channel, scans[name], first, name)
     slices, rows, columns = first.voxels.shape
     axes = SourceAxis.whole(0, slices), SourceAxis.whole(1, rows), SourceAxis.whole(2, columns)
     return Image(voxels, axes, (slices, rows, columns), np.asarray(first.affine, np.float64))
@@ -51,11 +50,15 @@ def _check(name: str, scan: Scan) -> None:
         raise InputError(f"the volume for input {name!r} has no usable place in the patient", found=f"{scan.affine}")
 
 
-def _on_grid(voxels: Floats, affine: Affine, grid: Scan, name: str) -> Floats:
-    """``voxels`` read at the grid's centres, linearly; its minimum where it has nothing to say."""
-    if voxels.shape == grid.voxels.shape and np.allclose(affine, grid.affine, rtol=0, atol=SAME_GRID_MM):
-        return voxels
-    to_other = np.linalg.inv(affine) @ grid.affine
+def _fill(channel: Floats, scan: Scan, grid: Scan, name: str) -> None:
+    """``scan`` read at the grid's centres, linearly; its minimum where it has nothing to say."""
+    if scan.voxels.shape == grid.voxels.shape and np.allclose(scan.affine, grid.affine, rtol=0, atol=SAME_GRID_MM):
+        np.copyto(channel, scan.voxels, casting="unsafe")
+        _refuse_nonfinite(channel, scan, name)
+        return
+    voxels = scan.voxels.astype(np.float32)
+    _refuse_nonfinite(voxels, scan, name)
+    to_other = np.linalg.inv(scan.affine) @ grid.affine
     outside = _outside(to_other, voxels.shape, grid.voxels.shape)
     covered = 1 - float(outside.mean())
     if covered < LEAST_OVERLAP:
@@ -67,10 +70,16 @@ def _on_grid(voxels: Floats, affine: Affine, grid: Scan, name: str) -> Floats:
         )
     from scipy import ndimage  # a third of a second that a single input doesn't need
 
-    out = np.empty(grid.voxels.shape, np.float32)
-    ndimage.affine_transform(voxels, to_other[:3, :3], to_other[:3, 3], output=out, order=1, mode="nearest")
-    out[outside] = voxels.min()
-    return out
+    ndimage.affine_transform(voxels, to_other[:3, :3], to_other[:3, 3], output=channel, order=1, mode="nearest")
+    channel[outside] = voxels.min()
+
+
+def _refuse_nonfinite(floats: Floats, scan: Scan, name: str) -> None:
+    if scan.voxels.dtype.kind == "f" and not np.isfinite(floats).all():
+        raise InputError(
+            f"the series for input {name!r} holds values that are not numbers",
+            found=f"{int((~np.isfinite(floats)).sum())} of {floats.size} voxels NaN or infinite",
+        )
 
 
 def _outside(to_other: Affine, other: tuple[int, ...], grid: tuple[int, ...]) -> npt.NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from iodeep.errors import InputError
 from iodeep.inference import intensity
-from iodeep.inference.image import Floats, Image, Shape
+from iodeep.inference.image import Image, Shape
 from iodeep.inference.resampling import resized
 
 if TYPE_CHECKING:
@@ -113,14 +113,3 @@ _SPATIAL: Mapping[str, Callable[[Image, Any], Image]] = {
     "crop_foreground": cropped,
     "pad_to_multiple": padded,
 }
-
-
-def float_channel(voxels: np.ndarray[Any, Any], name: str) -> Floats:
-    """A copy in float32, refused where it holds NaN or infinity."""
-    floats = voxels.astype(np.float32)
-    if voxels.dtype.kind == "f" and not np.isfinite(floats).all():
-        raise InputError(
-            f"the series for input {name!r} holds values that are not numbers",
-            found=f"{int((~np.isfinite(floats)).sum())} of {floats.size} voxels NaN or infinite",
-        )
-    return floats
