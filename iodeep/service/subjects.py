@@ -45,6 +45,12 @@ def is_uid(text: str) -> bool:
     return bool(_UID.fullmatch(text)) and len(text) <= 64 and not Path(text).exists()
 
 
+def _uids(text: str) -> tuple[str, str] | None:
+    """A study's UID ("" where it isn't said) and the UID asked about, of ``UID`` or ``STUDY_UID/SERIES_UID``."""
+    study, _, asked = text.rpartition("/")
+    return (study, asked) if is_uid(asked) and (not study or is_uid(study)) else None
+
+
 def subject_of(
     text: str,
     archive: Archive | None,
@@ -54,22 +60,23 @@ def subject_of(
     cancel: Cancellation | None = None,
 ) -> Subject:
     """The image series named by ``text``: a folder or file, or the UID of a series or study in the archive."""
-    if not is_uid(text):
+    named = _uids(text)
+    if named is None:
         return Subject(local_series(Path(text)))
     if archive is None:
         raise InputError(f"{text} is a UID, but no PACS was named", remedy="Give --pacs NAME or a URL.")
-    rows = _series_rows(archive, text)
-    asked = [row for row in rows if text in (row["SeriesInstanceUID"], row["StudyInstanceUID"])]
+    study, uid = named
+    rows = _series_rows(archive, uid, study)
+    asked = [row for row in rows if uid in (row["SeriesInstanceUID"], row["StudyInstanceUID"])]
+    if not asked:
+        raise InputError(
+            f"{archive.name} has no image series {uid}",
+            expected="the UID of a study or series with images",
+            found="series of other kinds (model objects, segmentations, reports)" if not rows else "other series only",
+        )
     folders = [_fetch_series(archive, row, workspace, progress, cancel) for row in asked]
     siblings = tuple(row for row in rows if row not in asked)
     return Subject(tuple(found for folder in folders for found in local_series(folder)), siblings)
-
-
-def fetch_sibling(
-    archive: Archive, row: Attributes, workspace: Path, progress: ProgressSink
-) -> tuple[SeriesFiles, ...]:
-    """Retrieve another series of the study, for a model that needs several."""
-    return local_series(_fetch_series(archive, row, workspace, progress, None))
 
 
 def local_series(path: Path) -> tuple[SeriesFiles, ...]:
@@ -94,26 +101,29 @@ def local_series(path: Path) -> tuple[SeriesFiles, ...]:
     return found
 
 
-def _series_rows(archive: Archive, uid: str) -> Sequence[Attributes]:
+def _series_rows(archive: Archive, uid: str, study: str) -> Sequence[Attributes]:
     """Every image series of the study that ``uid`` is, or that the series ``uid`` is in."""
-    studies = archive.find(Level.STUDY, {"StudyInstanceUID": uid})
-    if not studies:
-        series = archive.find(Level.SERIES, {"SeriesInstanceUID": uid}, ("StudyInstanceUID",))
-        if not series:
-            raise InputError(
-                f"{archive.name} has no study or series {uid}",
-                remedy="Check the UID, and that this archive holds the study.",
-            )
-        studies = [{"StudyInstanceUID": series[0]["StudyInstanceUID"]}]
-    study = studies[0]["StudyInstanceUID"]
+    study = study or _study_of(archive, uid)
+    described = archive.find(Level.STUDY, {"StudyInstanceUID": study}, ("StudyDescription",))
+    words = described[0]["StudyDescription"] if described else ""
     rows = archive.find(Level.SERIES, {"StudyInstanceUID": study}, _SERIES_KEYS)
-    description = archive.find(Level.STUDY, {"StudyInstanceUID": study}, ("StudyDescription",))
-    words = description[0].get("StudyDescription", "") if description else ""
     return [
         {**row, "StudyInstanceUID": study, "StudyDescription": words}
         for row in rows
         if row["Modality"] not in NOT_IMAGES
     ]
+
+
+def _study_of(archive: Archive, uid: str) -> str:
+    if archive.find(Level.STUDY, {"StudyInstanceUID": uid}):
+        return uid
+    series = archive.find(Level.SERIES, {"SeriesInstanceUID": uid}, ("StudyInstanceUID",))
+    if not series:
+        raise InputError(
+            f"{archive.name} has no study or series {uid}",
+            remedy="Check the UID, and that this archive holds the study.",
+        )
+    return series[0]["StudyInstanceUID"]
 
 
 def _fetch_series(

@@ -20,6 +20,8 @@ from pacs_bridge.matching import UNIQUE_KEYS, dataset_attributes, fitting_answer
 from pacs_bridge.part10 import UNREADABLE
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+MOST_STUDIES = 2000
+"""Studies that are asked about one by one, where an archive wants the study of a series named."""
 
 
 def find(association: Association, level: Level, match: Attributes, include: Sequence[str]) -> list[Attributes]:
@@ -46,7 +48,34 @@ def _parents(association: Association, level: Level, match: Attributes, include:
     keys = UNIQUE_KEYS[above]
     if set(upper) | set(wanted) <= set(keys) and all(not is_universal(upper.get(key, "")) for key in keys):
         return [dict(zip(keys, uids, strict=True)) for uids in itertools.product(*(upper[k].split("\\") for k in keys))]
+    series = match.get("SeriesInstanceUID", "")
+    if level is Level.SERIES and not upper and not is_universal(series):
+        return _studies_of_series(association, series, [*wanted, *keys])
     return [dict(found) for found in find(association, above, upper, [*wanted, *keys])]
+
+
+def _studies_of_series(association: Association, series: str, include: Sequence[str]) -> list[dict[str, str]]:
+    """The studies that may hold a series known by its UID alone.
+
+    Many archives answer a relational query without having negotiated it (PS3.4 C.4.1.2.2); the others are asked about
+    one study after the other, as long as they are few.
+    """
+    keys = {"SeriesInstanceUID": series, "StudyInstanceUID": ""}
+    try:
+        related = fitting_answers(Level.SERIES, list(_asked(association, Level.SERIES, keys)), keys)
+    except ArchiveError:  # refused: the archive wants the study's UID
+        related = []
+    uids = {answer["StudyInstanceUID"] for answer in related} - {""}
+    match = {"StudyInstanceUID": "\\".join(sorted(uids))} if uids else {}
+    studies = find(association, Level.STUDY, match, include)
+    if len(studies) > MOST_STUDIES:
+        raise ArchiveError(
+            f"{association.parties} does not find a series by its UID alone",
+            expected="a relational query, or the study's UID with it",
+            found=f"{len(studies)} studies, too many to ask about one by one",
+            remedy="Name the study too: STUDY_UID/SERIES_UID.",
+        )
+    return [dict(study) for study in studies]
 
 
 def _of_one_parent(

@@ -52,7 +52,11 @@ def test_models_can_be_narrowed(
     assert {row["name"] for row in json.loads(ended.out)["models"]} == names
 
 
-@pytest.mark.parametrize("subject", [HEAD, HEAD_SERIES, HEAD_STUDY], ids=["folder", "series", "study"])
+@pytest.mark.parametrize(
+    "subject",
+    [HEAD, HEAD_SERIES, HEAD_STUDY, f"{HEAD_STUDY}/{HEAD_SERIES}"],
+    ids=["folder", "series", "study", "study and series"],
+)
 def test_the_head_series_gets_the_brain_model(iodeep: CommandLine, archive: FilledArchive, subject: Path | str) -> None:
     ended = iodeep("select", subject, "--pacs", archive.url, "--json")
 

@@ -13,6 +13,7 @@ from iodeep.ports import Level, Progress, Wanted
 from iodeep.settings import Retrieve
 from pacs_bridge import open_archive
 from pacs_bridge.content_digest import content_digest
+from pacs_bridge.dimse import query
 from pacs_bridge.part10 import read_instance
 from tests.peers.servers import Peer, orthanc
 from tests.unit.pacs_bridge.dimse_peer import raw_data, written
@@ -64,6 +65,30 @@ def test_a_study_its_series_and_its_instances_are_found(peer: Peer, model: list[
     ]
     assert [instance["SOPInstanceUID"] for instance in instances] == [model[1].stem]
     assert nothing == []
+
+
+def test_a_series_is_found_by_its_uid_alone(peer: Peer, model: list[Path]) -> None:
+    first = read_instance(model[0])
+    with open_archive(peer.settings()) as archive:
+        archive.store(model)
+        found = archive.find(Level.SERIES, {"SeriesInstanceUID": first.series}, ["StudyInstanceUID", "Modality"])
+
+    assert [(row["StudyInstanceUID"], row["Modality"]) for row in found] == [(first.study, "OT")]
+
+
+def test_a_large_archive_that_wants_the_study_named_is_not_asked_study_by_study(
+    peer: Peer, model: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "MOST_STUDIES", 0)
+    first = read_instance(model[0])
+    with open_archive(peer.settings()) as archive:
+        archive.store(model)
+        if peer.name == "orthanc":  # it answers the relational query, with the one study
+            monkeypatch.setattr(query, "MOST_STUDIES", 1)
+            assert archive.find(Level.SERIES, {"SeriesInstanceUID": first.series})
+            return
+        with pytest.raises(ArchiveError, match="STUDY_UID/SERIES_UID"):
+            archive.find(Level.SERIES, {"SeriesInstanceUID": first.series})
 
 
 @pytest.mark.parametrize("method", [Retrieve.GET, Retrieve.MOVE])

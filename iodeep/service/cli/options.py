@@ -18,7 +18,10 @@ Config = Annotated[
 ]
 Subject = Annotated[
     str,
-    typer.Argument(metavar="SERIES|STUDY|FOLDER", help="A Series or Study Instance UID in the archive, or a folder."),
+    typer.Argument(
+        metavar="SERIES|STUDY|FOLDER",
+        help="A Series or Study Instance UID in the archive (or STUDY_UID/SERIES_UID), or a folder.",
+    ),
 ]
 Model = Annotated[
     str | None,

@@ -30,7 +30,8 @@ def select(
     subject: Annotated[
         str | None,
         typer.Argument(
-            metavar="SERIES|STUDY|FOLDER", help="A Series or Study Instance UID in the archive, or a folder."
+            metavar="SERIES|STUDY|FOLDER",
+            help="A Series or Study Instance UID in the archive (or STUDY_UID/SERIES_UID), or a folder.",
         ),
     ] = None,
     pacs: options.Pacs = None,
