@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from iodeep.anatomy.answer import Finding
 from iodeep.anatomy.evidence import AnatomicEvidence, Attribute
 from iodeep.anatomy.lexicon import Lexicon, Match
-from iodeep.anatomy.regions import LIMBS, SCANNED_TOGETHER, is_organ, parent_zones, places, zones_of
+from iodeep.anatomy.regions import SCANNED_TOGETHER, is_organ, parent_zones, places, zones_of
 from iodeep.anatomy.text import fold
 from iodeep.anatomy.vocabulary import Kind
 from iodeep.terms import Code, region_of_code, region_of_defined_term
@@ -29,6 +29,10 @@ WEIGHT = {
 _KIND_WEIGHT = {Kind.NAME: 1.0, Kind.SPELLING: 1.0, Kind.PRESET: 1.0, Kind.WINDOW: 1.0, Kind.WEAK: 0.45, Kind.HINT: 0.0}
 WINDOW_WEIGHT = 0.5
 """Of a word in a series description that may be the name of a window or kernel."""
+
+
+_GENERIC = frozenset({"SPINE", "BACK", "UPPERLIMB", "LOWERLIMB", "EXTREMITY", "AORTA"})
+"""Regions whose name alone says little more than what kind of examination it is."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +111,16 @@ def _of_words(matches: Sequence[Match], attribute: Attribute) -> Reading | None:
     told = [match for match in told if not match.negated]
     hints = frozenset(zone for match in told if match.word.kind is Kind.HINT for zone in zones_of(match.word.region))
     windows = _window_kinds(matches, attribute)
-    speaking = _without_windows([match for match in told if match.word.kind is not Kind.HINT], windows)
+    speaking = _without_generics(
+        _without_windows([match for match in told if match.word.kind is not Kind.HINT], windows)
+    )
     findings = tuple(_finding(match, attribute, windows) for match in speaking)
     strengths: dict[str, float] = {}
     for finding in findings:
         for zone in zones_of(finding.region) or {finding.region}:
             if zone not in excluded:
                 strengths[zone] = max(strengths.get(zone, 0.0), finding.weight)
-    strengths = _without_gaps(_without_parents(strengths), excluded)
+    strengths = _without_gaps(strengths, excluded)
     maybe_window = bool(speaking) and all(match.word.kind in windows for match in speaking)
     return Reading(attribute, strengths, findings, excluded, hints, maybe_window)
 
@@ -136,10 +142,17 @@ def _without_windows(matches: list[Match], windows: frozenset[Kind]) -> list[Mat
     return [match for match in matches if match.word.kind not in windows or zones_of(match.word.region) <= zones]
 
 
-def _without_parents(strengths: dict[str, float]) -> dict[str, float]:
-    """LOWERLIMB says nothing more where KNEE is named too."""
-    named_within = frozenset().union(*(parent_zones(zone) for zone in strengths if zone in places())) & LIMBS
-    return {zone: strength for zone, strength in strengths.items() if zone not in named_within}
+def _without_generics(matches: list[Match]) -> list[Match]:
+    """SPINE says nothing more beside LUMBAR, nor LOWERLIMB beside KNEE, nor AORTA beside ABDOMEN."""
+    return [
+        match for match in matches if not (match.word.region in _GENERIC and any(_narrows(o, match) for o in matches))
+    ]
+
+
+def _narrows(one: Match, generic: Match) -> bool:
+    zones, around = zones_of(one.word.region), zones_of(generic.word.region)
+    within = zones | frozenset().union(*(parent_zones(zone) for zone in zones))
+    return zones != around and bool(within & around) and one.word.region not in _GENERIC
 
 
 def _without_gaps(strengths: dict[str, float], excluded: frozenset[str]) -> dict[str, float]:
