@@ -17,10 +17,12 @@ _WITHIN_LIMB = 0.5
 _WITHIN_TRUNK = 0.25
 """ABDOMEN supports LSPINE, CHEST supports BREAST by this share."""
 
+_AGAINST_WITHIN = 1.5
 _AGAINST_ALL = 1.0
 _AGAINST_OTHERS = 0.8
 _AGAINST_WIDER = 0.3
-"""How much naming other zones counts against a zone; the last where it only names fewer of the same."""
+"""How much naming other zones counts against a zone: the first where a series' own words pick some of what all others
+name (ABD in a scan of abdomen and pelvis), the last where another attribute only names fewer of the same."""
 
 _OWN = frozenset({Attribute.SERIES, Attribute.ANATOMIC_REGION, Attribute.MODALITY})
 """Attributes that are about this very series: they leave out what they don't name."""
@@ -83,6 +85,8 @@ def _against(zone: str, reading: Reading, naming: Sequence[Reading]) -> float:
     if not reading.strengths or reading.maybe_window:
         return 0.0
     strength = max(reading.strengths.values())
+    if reading.attribute in _OWN and all(reading.zones <= other.zones for other in naming):
+        return strength * _AGAINST_WITHIN
     if reading.attribute in _OWN or any(zone in _parents(named) for named in reading.zones):
         return strength * _AGAINST_ALL
     wider = frozenset().union(*(other.zones for other in naming if other.attribute is not Attribute.BODY_PART))

@@ -13,7 +13,7 @@ from iodeep.card import ContrastPhase, Laterality, ModelCard, NetworkInput, Rang
 from iodeep.selection.acquisition import phase_of, sequence_of
 from iodeep.selection.facts import SeriesFacts
 from iodeep.selection.kinds import Nature, nature_of
-from iodeep.selection.region_fit import region_fit, sex_excludes
+from iodeep.selection.region_fit import of_one_sex, region_fit, sex_excludes
 from iodeep.selection.rules import SiteRules
 from iodeep.selection.verdict import Outcome
 
@@ -82,6 +82,12 @@ def _sex(target: Target, facts: SeriesFacts, answer: AnatomyAnswer) -> Outcome:
     if sex_excludes(region, facts.patient_sex):
         return Outcome(
             "sex", passed=False, sentence=f"The model is for {region}; Patient's Sex is {facts.patient_sex}."
+        )
+    if facts.patient_sex not in {"F", "M"} and answer.organ != region and of_one_sex(region):
+        return Outcome(
+            "sex",
+            passed=False,
+            sentence=f"The model is for {region}; neither Patient's Sex nor a description says that there is one.",
         )
     return Outcome("sex", passed=True, sentence="Patient's Sex does not speak against it.")
 

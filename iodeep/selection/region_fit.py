@@ -47,6 +47,11 @@ def sex_excludes(region: str, sex: str) -> bool:
     return (sex == "F" and region in _MALE) or (sex == "M" and region in _FEMALE)
 
 
+def of_one_sex(region: str) -> bool:
+    """Whether only women or only men have the structure."""
+    return region in _MALE | _FEMALE
+
+
 def _closeness(examined: str, organ: str | None, wanted: str, modality: str) -> int:
     if not examined:
         return 0

@@ -69,6 +69,15 @@ def test_the_series_says_which_of_its_studys_regions_it_shows() -> None:
     assert answer.confidence > 0.9
 
 
+def test_the_series_picks_from_what_all_others_name() -> None:
+    texts = {"study_description": "CT ABDOMEN PELVIS", "body_part_examined": "ABDOMENPELVIS"}
+
+    answer = resolve(series_description="COR ABD", **texts)
+
+    assert answer.regions[0] == "ABDOMEN"
+    assert answer.confidence > 0.9
+
+
 def test_a_series_that_says_nothing_borrows_and_says_so() -> None:
     silent = AnatomicEvidence(modality="MR", series_description="t1 tse")
     brain = AnatomicEvidence(modality="MR", study_description="MRI BRAIN")

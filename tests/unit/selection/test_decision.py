@@ -95,6 +95,9 @@ def test_the_patients_sex_excludes_organs() -> None:
 
     assert "Sex" in decide(facts, prostate).refusal
     assert chosen(decide(replace(facts, patient_sex="M"), prostate)) == "Prostate"
+    assert decide(replace(facts, patient_sex=""), prostate).chosen is None
+    named = series(Modality="MR", StudyDescription="MR prostate")
+    assert chosen(decide(named, prostate)) == "Prostate"
 
 
 def test_an_mr_of_one_organ_is_not_given_to_a_model_for_its_neighbour() -> None:
