@@ -40,6 +40,7 @@ def test_the_pages_that_teach_show_commands() -> None:
     [
         (("a …",), "a b\n", None),
         (("a", "…", "d"), "a\nb\nc\nd\n", None),
+        (("a", "…", "b"), "a\nb\n", None),
         (("b", "a"), "a\nb\n", "a"),
         (("a b",), "a    b\n", None),
         (("a.c",), "abc\n", "a.c"),
