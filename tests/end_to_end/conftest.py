@@ -81,3 +81,12 @@ def archive(objects: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
         with open_archive(settings) as opened:
             opened.store(dicom_files([*objects.values(), HEAD]))
         yield FilledArchive(settings, objects)
+
+
+@pytest.fixture
+def fresh_archive(objects: dict[str, Path], tmp_path: Path) -> Iterator[FilledArchive]:
+    """An archive for one test alone, with the brain model and the head series."""
+    with embedded_archive(tmp_path / "fresh-archive") as settings:
+        with open_archive(settings) as opened:
+            opened.store(dicom_files([objects["BRAINMASK"], HEAD]))
+        yield FilledArchive(settings, objects)

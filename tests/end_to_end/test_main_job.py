@@ -97,18 +97,17 @@ def direct_mask(tmp_path_factory: pytest.TempPathFactory) -> sitk.Image:
 
 
 def test_run_writes_what_the_network_gives_when_run_directly(
-    iodeep: CommandLine, archive: FilledArchive, direct_mask: sitk.Image, tmp_path: Path
+    iodeep: CommandLine, fresh_archive: FilledArchive, direct_mask: sitk.Image, tmp_path: Path
 ) -> None:
     out = tmp_path / "results"
-    ended = iodeep("run", HEAD_SERIES, "--pacs", archive.url, "--out", out, "--json")
-    report = json.loads(ended.out)
+    report = json.loads(iodeep("run", HEAD_SERIES, "--pacs", fresh_archive.url, "--out", out, "--json").out)
 
     (brain,) = report["segments"]
     assert 1200 <= brain["volume_ml"] <= 1400
-    assert report["stored"] or report["already_there"]
+    assert report["stored"]
     assert (out / "overlay.png").stat().st_size > 10_000
 
-    fetched = iodeep("fetch", HEAD_STUDY, "--pacs", archive.url, "--out", tmp_path / "back", "--json")
+    fetched = iodeep("fetch", HEAD_STUDY, "--pacs", fresh_archive.url, "--out", tmp_path / "back", "--json")
     back = {str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID): Path(path)
             for path in json.loads(fetched.out)["files"]}  # fmt: skip
     assert report["report_uid"] in back
@@ -132,10 +131,11 @@ def _dice(path: Path, direct: sitk.Image) -> float:
     return 2 * matched / int(segmentation.pixel_array.sum() + (truth > 0).sum())
 
 
-def test_running_twice_stores_once(iodeep: CommandLine, archive: FilledArchive) -> None:
-    first = json.loads(iodeep("run", HEAD_SERIES, "--pacs", archive.url, "--json").out)
-    second = json.loads(iodeep("run", HEAD_SERIES, "--pacs", archive.url, "--json").out)
+def test_running_twice_stores_once(iodeep: CommandLine, fresh_archive: FilledArchive) -> None:
+    first = json.loads(iodeep("run", HEAD_SERIES, "--pacs", fresh_archive.url, "--json").out)
+    second = json.loads(iodeep("run", HEAD_SERIES, "--pacs", fresh_archive.url, "--json").out)
 
+    assert first["stored"]
     assert second["already_there"]
     assert not second["stored"]
     assert second["segmentation_uid"] == first["segmentation_uid"]
