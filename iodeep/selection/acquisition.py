@@ -50,6 +50,8 @@ def sequence_of(facts: SeriesFacts) -> SequenceType:
 def phase_of(facts: SeriesFacts) -> Phase:
     """The CT contrast phase; ENHANCED where an agent was given and no words say when."""
     own = labels_in(facts.evidence.series_description, facts.modality)
+    if "BOTH" in own:
+        return Phase(None, f"Series Description {facts.evidence.series_description!r} names images with and without")
     for label in ("ARTERIAL", "VENOUS", "DELAYED"):
         if label in own and "PLAIN" not in own:
             return Phase(ContrastPhase(label), f"Series Description {facts.evidence.series_description!r}")
@@ -62,7 +64,8 @@ def phase_of(facts: SeriesFacts) -> Phase:
     if "ENHANCED" in own:
         return Phase(ContrastPhase.ENHANCED, f"Series Description {facts.evidence.series_description!r}")
     study = labels_in(facts.evidence.study_description, facts.modality)
-    if "PLAIN" in study and "ENHANCED" not in study:
+    cut_off = facts.evidence.study_description.rstrip().endswith(("&", "+", "/", ","))
+    if not cut_off and "PLAIN" in study and not study & {"ENHANCED", "BOTH", "ARTERIAL", "VENOUS", "DELAYED"}:
         return Phase(ContrastPhase.NONE, f"Study Description {facts.evidence.study_description!r}")
     return Phase(None, "neither an agent nor words say whether contrast was given")
 

@@ -35,6 +35,8 @@ from tests.unit.selection.support import mr, series
         ("CT", "Coronal reformat", Nature.DERIVED),
         ("CT", "ThorRoutine  2.0  B70f", Nature.ACQUIRED),
         ("MR", "t2_tse_tra", Nature.ACQUIRED),
+        ("MR", "t1_mpr_tra_gk_v4", Nature.ACQUIRED),
+        ("MR", "<MPR Range[1]>", Nature.DERIVED),
         ("CT", "", Nature.ACQUIRED),
     ],
 )
@@ -118,6 +120,21 @@ def test_a_name_that_contradicts_the_times_leaves_the_sequence_untold() -> None:
 
     assert told.sequence is None
     assert "T2 TSE" in told.because
+
+
+@pytest.mark.parametrize(
+    ("study", "phase"),
+    [
+        ("CT CHEST W/O CONTRAST", ContrastPhase.NONE),
+        ("CT ANGIO CHEST W&W/O C", None),
+        ("CT ABD & PELVIS W/O &", None),
+        ("CT ABDOMEN WITH AND WITHOUT CONTRAST", None),
+        ("CT Abdomen mit und ohne KM", None),
+        ("CT ABDOMEN", None),
+    ],
+)
+def test_a_study_tells_the_phase_only_where_it_has_one(study: str, phase: ContrastPhase | None) -> None:
+    assert phase_of(series(Modality="CT", StudyDescription=study)).phase is phase
 
 
 @pytest.mark.parametrize(
