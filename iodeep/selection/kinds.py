@@ -34,6 +34,8 @@ class SeriesNature:
 _NO_IMAGES = frozenset(
     {"SR", "PR", "KO", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "REG", "DOC", "PLAN", "FID"}
 )
+_PROCESSED = frozenset({"CR", "DX", "MG", "IO", "PX", "XA", "RF", "NM", "PT"})
+"""Modalities whose images for presentation are called derived because they were processed on the way."""
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _DERIVED_LABELS = {
     "PROJECTION": "a projection",
@@ -76,9 +78,16 @@ def _by_image_type(facts: SeriesFacts) -> SeriesNature | None:
     made = next((name for value, name in _MADE_VALUES.items() if value in values), None)
     if made:
         return SeriesNature(Nature.DERIVED, f"Image Type {shown} says {made}")
-    if any(image_type[:1] == ("DERIVED",) for image_type in facts.image_types):
+    if any(_is_derived(image_type, facts.modality) for image_type in facts.image_types):
         return SeriesNature(Nature.DERIVED, f"Image Type {shown} says DERIVED")
     return None
+
+
+def _is_derived(image_type: tuple[str, ...], modality: str) -> bool:
+    """Value 1 DERIVED; where images are derived because they were made ready for reading, value 2 tells (PS3.3 C.8.11.3)."""
+    if image_type[:1] != ("DERIVED",):
+        return False
+    return modality not in _PROCESSED or image_type[1:2] != ("PRIMARY",)
 
 
 def _by_words(facts: SeriesFacts) -> SeriesNature | None:

@@ -59,6 +59,20 @@ def test_image_type_tells_first(image_type: str, nature: Nature) -> None:
     assert nature_of(series(Modality="MR", ImageType=image_type)).nature is nature
 
 
+@pytest.mark.parametrize(
+    ("modality", "image_type", "nature"),
+    [
+        ("CR", "DERIVED\\PRIMARY", Nature.ACQUIRED),
+        ("MG", "DERIVED\\PRIMARY\\\\LEFT", Nature.ACQUIRED),
+        ("NM", "DERIVED\\PRIMARY\\RECON TOMO\\EMISSION", Nature.ACQUIRED),
+        ("DX", "DERIVED\\SECONDARY", Nature.DERIVED),
+        ("CT", "DERIVED\\PRIMARY\\AXIAL", Nature.DERIVED),
+    ],
+)
+def test_a_radiograph_processed_for_reading_is_acquired(modality: str, image_type: str, nature: Nature) -> None:
+    assert nature_of(series(Modality=modality, ImageType=image_type)).nature is nature
+
+
 def test_objects_without_images_and_secondary_captures_are_told() -> None:
     assert nature_of(series(Modality="SR")).nature is Nature.NO_IMAGES
     assert nature_of(series(Modality="CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")).nature is Nature.CAPTURE
