@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -131,3 +132,16 @@ def test_the_table_of_rooms_names_every_package() -> None:
 
     assert {room for room in _rooms(package) if not re.search(rf"\b{re.escape(room)}", first)} == set()
     assert Path(pacs_bridge.__file__).parent.name in first
+
+
+def test_the_table_of_rooms_goes_up_the_layers() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    heights = {room.strip(): -depth for depth, layer in enumerate(layers) for room in layer.split("|")}
+    firsts = [cells[0] for cells in table_rows(DOCS / "architecture.md") if "`iodeep/" in cells[0]]
+    rooms = [re.findall(r"`(?:iodeep/)?(\w+)(?:\.py)?`", first) for first in firsts]
+    found = [heights[room] for named in rooms for room in named]
+
+    assert found == sorted(found)
