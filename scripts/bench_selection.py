@@ -30,7 +30,10 @@ from pathlib import Path
 from iodeep.anatomy import AnatomicEvidence, AnatomyResolver
 from iodeep.anatomy.regions import zones_of
 from iodeep.anatomy.vocabulary import built_in_vocabulary
+from iodeep.selection import candidates_in_folder, decide_table
 from iodeep.terms import region_of_defined_term
+
+CARDS = Path(__file__).resolve().parents[1] / "sample_data"
 
 Row = Mapping[str, str]
 Rule = Callable[[Row], frozenset[str]]
@@ -128,13 +131,13 @@ def measure(rows: list[Row]) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
-def rows_per_second(rows: list[Row]) -> float:
-    """Distinct rows a second, with a resolver that has seen none of them."""
-    rule = ours(AnatomyResolver())
-    begin = time.perf_counter()
-    for row in rows:
-        rule(row)
-    return len(rows) / (time.perf_counter() - begin)
+def rows_per_second(table: Path) -> float:
+    """Decisions a second through a table, with a resolver that has seen none of its rows, on one core (CPU time)."""
+    candidates = candidates_in_folder(CARDS)
+    resolver = AnatomyResolver()
+    begin = time.process_time()
+    count = sum(1 for _ in decide_table(table, candidates, resolver=resolver))
+    return count / (time.process_time() - begin)
 
 
 def main() -> int:
@@ -148,14 +151,14 @@ def main() -> int:
         rows: list[Row] = list(csv.DictReader(table))
     measured = measure(rows)
     if options.json:
-        print(json.dumps({"measured": measured, "rows_per_second": round(rows_per_second(rows))}, indent=2))
+        print(json.dumps({"measured": measured, "rows_per_second": round(rows_per_second(options.table))}, indent=2))
         return 0
     print(f"{'':34} {'':10} {'right':>7} {'wrong':>7} {'refused':>8} {'answered without evidence':>26}")
     for name, states in measured.items():
         for state, figures in states.items():
             numbers = "{right:7.2f} {wrong:7.2f} {refused:8.2f} {answered:26.2f}".format(**figures)
             print(f"{name:34} {state:10} {numbers}")
-    print(f"{rows_per_second(rows):,.0f} rows a second")
+    print(f"{rows_per_second(options.table):,.0f} rows a second through a table, against the cards of sample_data")
     if options.rows:
         _print_rows(rows)
     return 0

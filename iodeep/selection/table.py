@@ -7,7 +7,7 @@ passed over. Nothing is fetched, so what only images can tell (slices, spacing, 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,8 @@ class _TableJudge:
 def _document(decision: Decision, facts: SeriesFacts, models: int) -> Document:
     cause, reasons = decision.refused_for, list(_reasons(decision))
     if cause == "no model":
-        cause, reasons = "modality", [f"None of {models} models takes {facts.modality or 'a series without modality'}."]
+        cause = "modality"
+        reasons[0] = f"None of {models} models takes {facts.modality or 'a series without modality'}."
     return {
         "regions": list(decision.anatomy.regions),
         "organ": decision.anatomy.organ,
@@ -110,16 +111,13 @@ def _document(decision: Decision, facts: SeriesFacts, models: int) -> Document:
     }
 
 
-def _reasons(decision: Decision) -> Iterable[str]:
+def _reasons(decision: Decision) -> Iterator[str]:
+    """The requirements that decided, or the refusal; then the evidence for the first region; then what else to know."""
     if decision.chosen is None:
         yield decision.refusal
     else:
         chosen = next(judged for judged in decision.candidates if judged.candidate is decision.chosen)
         yield from (outcome.sentence for outcome in chosen.outcomes if outcome.criterion in {"region", "sequence"})
-        yield from (finding_sentence(finding) for finding in decision.anatomy.ranked[0].findings[:3])
+    if decision.anatomy.known:
+        yield from (f"{finding}." for finding in decision.anatomy.ranked[0].findings[:3])
     yield from decision.notes
-
-
-def finding_sentence(finding: object) -> str:
-    """One piece of evidence as a sentence."""
-    return f"{finding}."
