@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
-from pacs_bridge.embedded import embedded_archive
+from pacs_bridge.embedded import answers_echo, embedded_archive
+from pacs_bridge.server_process import server_process
 from tests.docs.commands import Command, commands_of, missing_line, run_in_order
-from tests.docs.markdown import PAGES, ROOT
+from tests.docs.markdown import PAGES, ROOT, blocks
 
 SHOWING = [page for page in PAGES if commands_of(page)]
 
@@ -27,6 +30,19 @@ def test_the_commands_of_a_page_do_what_it_says(page: Path, tmp_path: Path) -> N
         assert how.exit_code == command.exit_code, said
         assert (line := missing_line(command, how.output)) is None, f"not printed: {line}\n{said}"
     assert len(ended) == len(commands)
+
+
+def test_the_archive_of_the_tour_starts_as_the_readme_says(tmp_path: Path) -> None:
+    (line,) = [line for block in blocks(ROOT / "README.md", "sh") for line in block.lines if "qrscp" in line]
+    python, *words = shlex.split(line.replace("$PWD", str(tmp_path)))
+    assert python == "python"
+
+    def command(port: int) -> list[str]:
+        return [sys.executable, *words, "--port", str(port)]
+
+    with server_process("qrscp", command, log=tmp_path / "log", ready=lambda port: answers_echo(port, "QRSCP")):
+        assert (tmp_path / "instances").is_dir()
+        assert (tmp_path / "instances.sqlite").is_file()
 
 
 def test_the_pages_that_teach_show_commands() -> None:
