@@ -171,7 +171,7 @@ def pacs_of_url(url: str) -> PacsSettings:
         if split.scheme in ("dicom", "dicom+tls"):
             tls = TlsSettings() if split.scheme == "dicom+tls" else None
             return PacsSettings.model_validate(
-                {"name": url, "host": split.hostname, "port": split.port, "aet": split.username, "tls": tls, **options}
+                {"name": split.username, "host": split.hostname, "port": split.port, "aet": split.username, "tls": tls, **options}
             )
         if split.scheme in ("dicomweb+http", "dicomweb+https"):
             root = f"{split.scheme.removeprefix('dicomweb+')}://{split.netloc}{split.path}"

@@ -30,7 +30,7 @@ _PACKAGES = ("pydicom", "pynetdicom", "highdicom", "onnx", "onnxruntime", "dicom
 _SYNTAXES = (RLELossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, JPEG2000, HTJ2K)
 _NEEDED = {RAW_DATA_STORAGE: "model objects (Raw Data)", SEGMENTATION_STORAGE: "segmentations"}
 _OPTIONAL = {COMPREHENSIVE_3D_SR_STORAGE: "reports", LABEL_MAP_SEGMENTATION_STORAGE: "label map segmentations"}
-_LITTLE_SPACE = 2_000_000_000
+_LITTLE_SPACE = 500_000_000
 
 
 @dataclass(frozen=True)

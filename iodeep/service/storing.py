@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from iodeep.errors import InputError
+from iodeep.model_object import ObjectKind, recognise
 from iodeep.ports import Archive, Cancellation, ProgressSink, StoreReport, no_progress
 
 _PREAMBLE = 128
@@ -41,7 +42,11 @@ def store_and_prove(
     progress: ProgressSink = no_progress,
     cancel: Cancellation | None = None,
 ) -> StoreReport:
-    """Send, find again, retrieve and compare; raises where anything is refused, missing or altered."""
+    """Send, find again, retrieve and compare; raises where anything is refused, missing or altered.
+
+    Models' descriptors go last, so that a model is found only once its parts are there.
+    """
+    files = sorted(files, key=lambda path: recognise(path).kind is ObjectKind.DESCRIPTOR)
     report = archive.store(files, progress=progress, cancel=cancel)
     archive.verify_stored(files, progress=progress)
     return report

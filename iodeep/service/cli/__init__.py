@@ -13,10 +13,11 @@ from rich.console import Console
 
 from iodeep import __version__
 from iodeep.errors import CancelledError, IODeepError, LocalStorageError
-from iodeep.service.cli import models, series, site, walkthrough
+from iodeep.service.cli.commands import CommandGroup
 from iodeep.service.cli.output import show_error
 
 app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -44,18 +45,6 @@ def _root(
     ] = False,
 ) -> None: ...
 
-
-app.command()(models.pack)
-app.command()(models.store)
-app.command("models")(models.list_archive)
-app.command()(models.show)
-app.command()(models.verify)
-app.command()(models.fetch)
-app.command()(series.select)
-app.command()(series.run)
-app.command()(site.echo)
-app.command()(site.doctor)
-app.command()(walkthrough.demo)
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
