@@ -67,7 +67,7 @@ def _with(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "named"),
     [
-        ("version", "1.2", 'version: must be three numbers such as "1.2.0", found \'1.2\''),
+        ("version", "1.2", "version: must be three numbers such as \"1.2.0\", found '1.2'"),
         ("version", "1.2.100", "less than or equal to 99"),
         ("target/regions", ["HEADD"], "HEADD: not a Body Part Examined defined term"),
         ("qualification", "CLINICAL", "'RESEARCH', 'PRODUCT' or 'SERVICE'"),
