@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydicom
 
@@ -18,25 +18,16 @@ from iodeep.inference import Engine
 from iodeep.model_object import ModelDescriptor, read_descriptor
 from iodeep.ports import Archive, Cancellation, Level, ProgressSink, Wanted, no_progress
 from iodeep.prediction import Prediction
-from iodeep.results import (
-    Results,
-    ResultUids,
-    SegKind,
-    accepted_kind,
-    build_results,
-    overlay_png,
-    result_uids,
-    sop_classes_to_propose,
-    volume_sentence,
-    volumes_of_report,
-    write_results,
-)
+from iodeep.results import ResultUids, SegKind, accepted_kind, result_uids, sop_classes_to_propose
 from iodeep.selection import Candidate, Decision
 from iodeep.service.library import fetch_descriptor, obtain_model
 from iodeep.service.selecting import Selection, SitePolicy, select_model
 from iodeep.service.subjects import Subject
 from iodeep.service.timing import Stopwatch
 from iodeep.volume import ImageSeries, Volume
+
+if TYPE_CHECKING:
+    from iodeep.results import Results
 
 
 @dataclass(frozen=True)
@@ -157,6 +148,8 @@ def run_job(
             cancel=cancel,
         )
     with watch.stage("build and check results"):
+        from iodeep.results import build_results, write_results  # here by now: import_meanwhile
+
         results = build_results(
             series[0],
             prediction,
@@ -206,6 +199,8 @@ def _what_is_there(
     into = job.out or workspace / "results"
     into.mkdir(parents=True, exist_ok=True)
     study = next(iter(job.subject.series)).study_instance_uid
+    from iodeep.results import volume_sentence, volumes_of_report
+
     with watch.stage("fetch results"):
         wanted = [(uids.report_series, uids.report)]
         if descriptor.card.segmentation:
@@ -298,6 +293,8 @@ def _picture(
 ) -> tuple[Path, ...]:
     if job.out is None:
         return ()
+    from iodeep.results import overlay_png  # Pillow, for those who want a picture
+
     first = volumes[descriptor.card.inputs[0].name]
     path = job.out / "overlay.png"
     return (overlay_png(first, prediction.segmentation, descriptor.card, path, volumes_ml=results.volumes_ml),)

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from iodeep.service.cli import app
+from iodeep.service.cli.commands import COMMANDS, function_of
 from tests.docs.markdown import ROOT
 
 PAGE = ROOT / "docs" / "cli.md"
@@ -44,8 +44,7 @@ class Parameter:
 
 def commands() -> dict[str, Callable[..., None]]:
     """The functions behind the commands, by the names that a user types."""
-    registered = [(info.name, info.callback) for info in app.registered_commands]
-    return {name or callback.__name__: callback for name, callback in registered if callback}
+    return {name: function_of(name) for name in COMMANDS}
 
 
 def parameters(command: Callable[..., None]) -> Iterator[Parameter]:

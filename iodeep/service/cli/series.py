@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from iodeep.errors import ExitCode, InputError
 from iodeep.inference import Engine
-from iodeep.results import SegKind
+from iodeep.results import SegKind, import_meanwhile
 from iodeep.selection import Decision, Judged
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output
@@ -120,6 +120,7 @@ def run(
         Engine(configuration.settings.run) as engine,
         output.progress() as progress,
     ):
+        import_meanwhile()
         workspace = Path(name)
         with watch.stage("find series"):
             found = subject_of(subject, archive, workspace, progress=progress)
@@ -175,6 +176,8 @@ def render_run(console: Console, report: RunReport, archive: str) -> None:
         console.print(f"  {escape(sentence)}")
     for warning in report.warnings:
         console.print(f"  [yellow]note[/] {escape(warning)}")
+    for uid in report.series:
+        console.print(f"  series  {escape(uid)}")
     console.print(f"  model   {identity.sop_instance_uid}  sha256 {identity.manifest_sha256}")
     if card.segmentation:
         console.print(f"  SEG     {report.uids.segmentation}  ({report.kind.value})")
