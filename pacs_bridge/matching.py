@@ -16,6 +16,7 @@ from pydicom.multival import MultiValue
 
 from iodeep.errors import ArchiveError, InputError
 from iodeep.ports import Attributes, Level
+from pacs_bridge.part10 import is_uid
 
 UNIQUE_KEYS: dict[Level, tuple[str, ...]] = {
     Level.STUDY: ("StudyInstanceUID",),
@@ -67,6 +68,9 @@ def dataset_attributes(dataset: Dataset, keywords: Iterable[str]) -> dict[str, s
 def fitting_answers(level: Level, found: Iterable[Attributes], match: Attributes) -> list[Attributes]:
     """The answers that truly fit, each entity once.
 
+    Studies and series become folders and files of ours: one whose identifier is no UID, such as ``../../etc``, is left
+    out. An instance is not, because a series would lack it unnoticed; it can't be retrieved.
+
     Raises :class:`~iodeep.errors.ArchiveError` where an answer lacks its own unique key, which PS3.4 C.4.1.1.3 requires.
     """
     fitting: dict[str, Attributes] = {}
@@ -74,6 +78,8 @@ def fitting_answers(level: Level, found: Iterable[Attributes], match: Attributes
         identity = attributes.get(UNIQUE_KEYS[level][-1], "")
         if not identity:
             raise ArchiveError(f"an answer at {level} level has no {UNIQUE_KEYS[level][-1]}")
+        if level is not Level.IMAGE and not is_uid(identity):
+            continue
         if identity not in fitting and matches(attributes, match):
             fitting[identity] = attributes
     return list(fitting.values())

@@ -62,7 +62,7 @@ def subject_of(
     """The image series named by ``text``: a folder or file, or the UID of a series or study in the archive."""
     named = _uids(text)
     if named is None:
-        return Subject(local_series(Path(text)))
+        return Subject(_of_one_study(local_series(Path(text)), text))
     if archive is None:
         raise InputError(f"{text} is a UID, but no PACS was named", remedy="Give --pacs NAME or a URL.")
     study, uid = named
@@ -99,6 +99,20 @@ def local_series(path: Path) -> tuple[SeriesFiles, ...]:
     if not found:
         raise InputError(f"{path} holds no DICOM image series", expected="at least one image with its pixels")
     return found
+
+
+def _of_one_study(series: tuple[SeriesFiles, ...], text: str) -> tuple[SeriesFiles, ...]:
+    """Refuse a folder with several studies: which of the patients is meant is not ours to guess."""
+    studies = sorted({str(header.get("StudyInstanceUID") or "none") for each in series for header in each.headers})
+    if len(studies) > 1:
+        more = ", ..." if len(studies) > 3 else ""
+        raise InputError(
+            f"{text} holds images of {len(studies)} studies",
+            expected="one study of one patient",
+            found=", ".join(studies[:3]) + more,
+            remedy="Name the folder or the UID of one study or series.",
+        )
+    return series
 
 
 def _series_rows(archive: Archive, uid: str, study: str) -> Sequence[Attributes]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -47,27 +51,54 @@ def _root(
 
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+_PATH = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class _Interrupted(BaseException):
+    """A signal that asks to end: everything is unwound, so that no process and no patient's image stays behind."""
 
 
 def main() -> None:
     """Run the command line; every expected error becomes one line and its exit code."""
     _quieten_libraries()
     try:
-        app()
+        with _signals_unwind():
+            app()
     except IODeepError as error:
         _leave(error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Interrupted):
         _leave(CancelledError("interrupted", remedy="Nothing was left half-written; run the command again."))
     except OSError as error:
-        if error.errno not in _DISK:
+        if error.errno not in _DISK | _PATH:
             raise
         where = f" {error.filename}" if error.filename else ""
         _leave(
             LocalStorageError(
-                f"a local file{where} cannot be written: {error.strerror}",
-                remedy="Make room or name another folder; nothing was left half-written.",
+                f"a local file or folder{where} cannot be used: {error.strerror}",
+                remedy="Make room or name another one; nothing was left half-written.",
             )
         )
+
+
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
+    """End by an exception where the system would end at once; a second signal does. One that is ignored stays so."""
+    before = {number: signal.getsignal(number) for number in _ENDING}
+
+    def unwind(_number: int, _frame: FrameType | None) -> None:
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_DFL)
+        raise _Interrupted
+
+    for number, handler in before.items():
+        if handler in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, unwind)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _quieten_libraries() -> None:

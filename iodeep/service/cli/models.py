@@ -313,9 +313,12 @@ def fetch(
     if not is_uid(uid):
         raise InputError(f"{uid!r} is not a UID", expected="digits and dots, such as 1.2.840.10008.1")
     settings = load_configuration(config).settings
-    out.mkdir(parents=True, exist_ok=True)
-    with output.progress() as progress, open_archive(settings.archive(pacs)) as archive:
-        files = archive.fetch(_wanted(archive, uid, out), out, progress=progress)
+    with (
+        tempfile.TemporaryDirectory(prefix="iodeep-") as workspace,
+        output.progress() as progress,
+        open_archive(settings.archive(pacs)) as archive,
+    ):
+        files = archive.fetch(_wanted(archive, uid, Path(workspace)), out, progress=progress)
     output.answer(
         {"files": [str(path) for path in files]},
         lambda console: console.print(f"{len(files)} files in {escape(str(out))}."),

@@ -98,6 +98,19 @@ def test_each_entity_is_answered_once_and_only_where_it_fits() -> None:
     assert found == [_series("1")]
 
 
+@pytest.mark.parametrize("uid", ["../../etc", "/etc", "1.2/../3", "1.2.3 x", ".."])
+def test_a_study_or_series_whose_uid_could_be_a_path_is_left_out(uid: str) -> None:
+    study = {"StudyInstanceUID": uid}
+    series = {"StudyInstanceUID": "1.2", "SeriesInstanceUID": uid}
+    assert fitting_answers(Level.STUDY, [study, {"StudyInstanceUID": "1.2"}], {}) == [{"StudyInstanceUID": "1.2"}]
+    assert fitting_answers(Level.SERIES, [series], {"StudyInstanceUID": "1.2"}) == []
+
+
+def test_an_instance_is_never_left_out_unnoticed() -> None:
+    instance = {"StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.2.3", "SOPInstanceUID": "../x"}
+    assert fitting_answers(Level.IMAGE, [instance], {"StudyInstanceUID": "1.2"}) == [instance]
+
+
 def test_an_answer_without_its_unique_key_is_an_error() -> None:
     with pytest.raises(ArchiveError, match="SERIES level has no SeriesInstanceUID"):
         fitting_answers(Level.SERIES, [_series("")], {})

@@ -1,0 +1,68 @@
+"""How the command line ends: a wrong path is told in a line, a signal leaves nothing behind, one study at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iodeep.errors import ExitCode, InputError
+from iodeep.service import cli
+from iodeep.service.subjects import subject_of
+from tests.synthetic import write_series
+
+NOBODY = "dicom://NOBODY@127.0.0.1:1"
+VOXELS = np.ones((3, 4, 4), np.int16)
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["iodeep", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return int(left.value.code or 0)
+
+
+@pytest.mark.parametrize("command", [("show",), ("run", "--pacs", NOBODY)])
+def test_a_name_that_is_too_long_for_a_path_is_told_in_a_line(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, *command, "x" * 300) == ExitCode.LOCAL_STORAGE
+    assert "File name too long" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unwinds_and_leaves_no_folder(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        assert list(tmp_path.iterdir())
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("iodeep.service.cli.series.subject_of", interrupted)
+    before = signal.getsignal(number)
+
+    assert ended(monkeypatch, "select", "1.2.3", "--pacs", NOBODY) == ExitCode.CANCELLED
+    assert "interrupted" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
+
+
+def test_fetching_what_is_not_there_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    assert ended(monkeypatch, "fetch", "1.2.3", "--pacs", NOBODY, "--out", str(out)) == ExitCode.ARCHIVE
+    assert not out.exists()
+
+
+def test_a_folder_with_two_studies_is_refused(tmp_path: Path) -> None:
+    write_series(tmp_path / "one", VOXELS, study="one", patient="P1")
+    write_series(tmp_path / "other", VOXELS, study="other", patient="P2")
+
+    with pytest.raises(InputError, match="images of 2 studies"):
+        subject_of(str(tmp_path), None, tmp_path)
+    assert len(subject_of(str(tmp_path / "one"), None, tmp_path).series) == 1
