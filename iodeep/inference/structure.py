@@ -5,6 +5,7 @@ Only the protobuf is parsed, within bounds; no external data is opened, nothing 
 
 from __future__ import annotations
 
+import mmap
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from iodeep.errors import NetworkError
 from iodeep.inference.interface import TensorFacts, check_interface, tensor_facts
+from iodeep.inference.lean_onnx import MalformedError, lean
 from iodeep.inference.operators import ALLOWED_OPERATORS, GREATEST_OPSET, LEAST_OPSET, STANDARD_DOMAINS
 from iodeep.inference.weights import Weights, quoted
 
@@ -49,16 +51,18 @@ def check_network(path: Path, card: ModelCard, *, folder: Path | None = None) ->
     ``folder`` holds the external data; left out, the folder of ``path``. Raises :class:`iodeep.errors.NetworkError`
     naming the operator, tensor or file, and what is allowed.
     """
-    model, size = _parsed(path)
+    model, left_out, size = _parsed(path)
     try:
-        return _checked(model, card, folder or path.parent, size)
+        weights = Weights(folder or path.parent, card.network.external_data, left_out)
+        return _checked(model, card, weights, size)
     except NetworkError as error:
         raise NetworkError(
             f"{path.name}: {error.problem}", expected=error.expected, found=error.found, remedy=error.remedy
         ) from error
 
 
-def _parsed(path: Path) -> tuple[Any, int]:
+def _parsed(path: Path) -> tuple[Any, dict[int, int], int]:
+    """The model without its large weights, the lengths of those by initializer, and the file's size."""
     from google.protobuf.message import DecodeError
     from onnx import ModelProto  # 0.1 s that only a new network costs
 
@@ -71,9 +75,14 @@ def _parsed(path: Path) -> tuple[Any, int]:
                 found=f"{size}",
                 remedy="Export it with its weights as external data.",
             )
-        content = path.read_bytes()
+        content, left_out = _lean_file(path, size)
     except OSError as error:
         raise NetworkError(f"the network {path.name} cannot be read: {error.strerror}") from error
+    except MalformedError as error:
+        raise NetworkError(
+            f"{path.name} is not an ONNX file, or is damaged: {error}",
+            remedy="Export the network again, or fetch it again.",
+        ) from error
     model = ModelProto()
     try:
         model.ParseFromString(content)
@@ -83,16 +92,23 @@ def _parsed(path: Path) -> tuple[Any, int]:
         ) from error
     if not model.HasField("graph") or not model.graph.node:
         raise NetworkError(f"{path.name} is not an ONNX file: it holds no graph")
-    return model, size
+    return model, left_out, size
 
 
-def _checked(model: Any, card: ModelCard, folder: Path, size: int) -> NetworkFacts:
+def _lean_file(path: Path, size: int) -> tuple[bytes, dict[int, int]]:
+    if size == 0:
+        raise MalformedError("it is empty")
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return lean(memoryview(mapped))  # unmapped with the last view of it
+
+
+def _checked(model: Any, card: ModelCard, weights: Weights, size: int) -> NetworkFacts:
     opset = _opset(model)
     if model.functions or model.training_info:
         kind = "functions of its own" if model.functions else "training graphs"
         raise NetworkError(f"the network defines {kind}", expected="operators of the ONNX standard only",
                            remedy="Export it with functions inlined, for inference.")  # fmt: skip
-    weights = Weights(folder, card.network.external_data)
     operators = Counter(_walked(model.graph, weights, 0))
     inputs = tuple(tensor_facts(declared) for declared in model.graph.input)
     outputs = tuple(tensor_facts(declared) for declared in model.graph.output)
@@ -132,8 +148,8 @@ def _walked(graph: Any, weights: Weights, depth: int) -> Iterator[str]:
         )
     if graph.sparse_initializer:
         raise NetworkError("the network holds sparse tensors", expected="dense tensors only")
-    for tensor in graph.initializer:
-        weights.check(tensor)
+    for index, tensor in enumerate(graph.initializer):
+        weights.check(tensor, weights.left_out.get(index) if depth == 0 else None)
     for node in graph.node:
         _check_operator(node)
         yield node.op_type

@@ -6,7 +6,7 @@ External data may only be a file that the card lists, beside the network, and on
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -41,11 +41,16 @@ class Weights:
 
     folder: Path
     listed: Collection[str]
+    left_out: Mapping[int, int] = field(default_factory=dict)
+    """Bytes of raw data that were not read, by index among the network's initializers."""
     parameters: int = 0
     external: set[str] = field(default_factory=set)
 
-    def check(self, tensor: Any) -> None:
-        """Raise NetworkError unless the tensor's data is there, of the declared size, and of plain numbers."""
+    def check(self, tensor: Any, left_out: int | None = None) -> None:
+        """Raise NetworkError unless the tensor's data is there, of the declared size, and of plain numbers.
+
+        ``left_out``: the length of its raw data where that was not read.
+        """
         name = quoted(tensor.name)
         kind = _type_name(tensor)
         if kind not in BYTES_OF_TYPE:
@@ -65,7 +70,7 @@ class Weights:
         if tensor.data_location == tensor.EXTERNAL:
             self._check_external(tensor, count * BYTES_OF_TYPE[kind])
         else:
-            _check_inline(tensor, kind, count)
+            _check_inline(tensor, kind, count, left_out)
         self.parameters += count
 
     def _check_external(self, tensor: Any, size: int) -> None:
@@ -104,9 +109,9 @@ def _number(entries: dict[str, str], key: str, default: int, name: str) -> int:
     return int(text)
 
 
-def _check_inline(tensor: Any, kind: str, count: int) -> None:
+def _check_inline(tensor: Any, kind: str, count: int, left_out: int | None) -> None:
     if tensor.HasField("raw_data"):
-        found, expected = len(tensor.raw_data), count * BYTES_OF_TYPE[kind]
+        found, expected = len(tensor.raw_data) if left_out is None else left_out, count * BYTES_OF_TYPE[kind]
         unit = "bytes"
     else:
         found, expected = len(getattr(tensor, TYPED_FIELDS.get(kind, "int32_data"))), count

@@ -1,0 +1,110 @@
+"""An ONNX file without its weights' bytes: what the structure says can be judged without holding gigabytes.
+
+Walks the protobuf wire format (varints and length-delimited fields) of ModelProto.graph.initializer over a memory map and
+leaves out each large ``raw_data``, keeping its length. Everything else is copied as it stands; onnx parses the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
+"""Field numbers of ModelProto.graph, GraphProto.initializer and TensorProto.raw_data (onnx.proto)."""
+LEAVE_OUT_ABOVE = 4096
+_VARINT, _FIXED_64, _DELIMITED, _FIXED_32 = 0, 1, 2, 5
+_LONGEST_VARINT = 10
+
+
+class MalformedError(ValueError):
+    """The bytes are no protobuf, or say a thing twice where readers could disagree on which counts."""
+
+
+def lean(content: memoryview) -> tuple[bytes, dict[int, int]]:
+    """``content`` (a ModelProto) without large weights, and the length left out by initializer index, in file order."""
+    left_out: dict[int, int] = {}
+    counter = iter(range(1 << 31))
+    parts: list[bytes | memoryview] = []
+    for number, whole, value in _fields(content):
+        if number == GRAPH and value is not None:
+            parts.append(_delimited(GRAPH, _lean_graph(value, counter, left_out)))
+        else:
+            parts.append(whole)
+    return b"".join(parts), left_out
+
+
+def _lean_graph(graph: memoryview, counter: Iterator[int], left_out: dict[int, int]) -> bytes:
+    parts: list[bytes | memoryview] = []
+    for number, whole, value in _fields(graph):
+        if number != INITIALIZER or value is None:
+            parts.append(whole)
+            continue
+        tensor, length = _lean_tensor(value)
+        index = next(counter)
+        if length is not None:
+            left_out[index] = length
+        parts.append(_delimited(INITIALIZER, tensor))
+    return b"".join(parts)
+
+
+def _lean_tensor(tensor: memoryview) -> tuple[bytes, int | None]:
+    parts: list[bytes | memoryview] = []
+    lengths: list[int] = []
+    for number, whole, value in _fields(tensor):
+        if number != RAW_DATA or value is None:
+            parts.append(whole)
+            continue
+        lengths.append(len(value))
+        parts.append(_delimited(RAW_DATA, b"") if len(value) > LEAVE_OUT_ABOVE else whole)
+    if len(lengths) > 1:
+        raise MalformedError("a tensor holds its data twice")
+    large = lengths and lengths[0] > LEAVE_OUT_ABOVE
+    return b"".join(parts), lengths[0] if large else None
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview | None]]:
+    """Each field: its number, all of its bytes, and its value where it is length-delimited."""
+    position = 0
+    while position < len(message):
+        start = position
+        key, position = _varint(message, position)
+        number, kind = key >> 3, key & 7
+        value = None
+        if kind == _VARINT:
+            _, position = _varint(message, position)
+        elif kind == _DELIMITED:
+            length, position = _varint(message, position)
+            value = message[position : position + length]
+            position += length
+        elif kind in (_FIXED_64, _FIXED_32):
+            position += 8 if kind == _FIXED_64 else 4
+        else:
+            raise MalformedError(f"a field of the wire type {kind}")
+        if position > len(message) or number == 0:
+            raise MalformedError("a field reaches beyond its message")
+        yield number, message[start:position], value
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(_LONGEST_VARINT):
+        if position >= len(message):
+            break
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << (7 * shift)
+        if byte < 0x80:
+            return value, position
+    raise MalformedError("a number without an end")
+
+
+def _delimited(number: int, value: bytes) -> bytes:
+    return _encoded(number << 3 | _DELIMITED) + _encoded(len(value)) + value
+
+
+def _encoded(value: int) -> bytes:
+    octets = bytearray()
+    while value > 0x7F:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    octets.append(value)
+    return bytes(octets)
