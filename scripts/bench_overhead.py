@@ -1,9 +1,11 @@
 """What `iodeep run` costs around the network: the whole command's time minus the time inside the network, as a share.
 
-``python scripts/bench_overhead.py [--case head|ct] [--runs N]``. Each run is the command as a user types it, in a process of
-its own with an empty cache, on a series that the archive (the embedded one) has under a UID of its own: retrieve the
-series, select, fetch and verify the model, run, build, store, prove stored. ``head``: the sample series and network. ``ct``: a
-synthetic CT of 200 x 512 x 512 and a UNet with random weights in patches: speed, not accuracy.
+``python scripts/bench_overhead.py [--case head|ct] [--subject archive|folder] [--runs N] [--base N]``. Each run is the
+command as a user types it, in a process of its own with an empty cache, on a series that the archive (the embedded one) has
+under a UID of its own: retrieve the series, select, fetch and verify the model, run, build, store, prove stored. With
+``--subject folder`` the series is read from its local folder: what is left is ours alone, without the archive's pace.
+``head``: the sample series and network. ``ct``: a synthetic CT of 200 x 512 x 512 and a UNet with random weights in patches:
+speed, not accuracy; ``--base`` is the width of the UNet, by which the time in the network grows about as its square.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +33,6 @@ sys.path.insert(0, str(ROOT))
 
 from iodeep.card import ModelCard, card_of_document, read_card
 from iodeep.inference import Engine
-from iodeep.ports import Archive
 from iodeep.service.packing import pack_network
 from iodeep.settings import RunSettings
 from iodeep.terms import deterministic_uid
@@ -105,13 +108,38 @@ def ct_series(folder: Path, run: int) -> list[Path]:
     )
 
 
-def run_once(url: str, paths: list[Path], archive: Archive) -> dict[str, object]:
-    """Send a series, then time the command on it."""
-    archive.store(paths)
-    first: FileDataset = pydicom.dcmread(paths[0], stop_before_pixels=True)
+@dataclass(frozen=True)
+class Seen:
+    """One run of the command, in seconds; ``cpu`` of all its processes together."""
+
+    total: float
+    cpu: float
+    stages: dict[str, float]
+    engine: dict[str, float]
+
+    @property
+    def around(self) -> float:
+        """Everything but the network."""
+        return self.total - self.engine["network"]
+
+    def __str__(self) -> str:
+        outside = self.total - sum(self.stages.values())
+        beside = self.stages["run network"] - sum(self.engine.values())
+        rows = {**self.stages, "outside all stages": outside}
+        inside = {**self.engine, "hand over": beside}
+        return (
+            f"total {self.total:.2f} s, network {self.engine['network']:.2f} s, around it {self.around:.2f} s = "
+            f"{self.around / self.total:.1%}; {self.cpu:.1f} CPU seconds\n"
+            f"    {', '.join(f'{name} {seconds:.2f}' for name, seconds in rows.items())}\n"
+            f"    run network: {', '.join(f'{name} {seconds:.2f}' for name, seconds in inside.items())}"
+        )
+
+
+def run_once(url: str, subject: str) -> Seen:
+    """Time the command."""
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, "-m", "iodeep", "run", str(first.SeriesInstanceUID), "--pacs", url, "--json"]
-        begun = time.perf_counter()
+        command = [sys.executable, "-m", "iodeep", "run", subject, "--pacs", url, "--json"]
+        before, begun = _cpu_of_children(), time.perf_counter()
         ended = subprocess.run(
             command, env={**os.environ, "IODEEP_CACHE": cache}, capture_output=True, text=True, check=False
         )
@@ -119,11 +147,22 @@ def run_once(url: str, paths: list[Path], archive: Archive) -> dict[str, object]
     if ended.returncode:
         raise SystemExit(f"{' '.join(command)}\n{ended.stdout}{ended.stderr}")
     report = json.loads(ended.stdout)
-    stages = {**report["seconds"], **{f"in the engine: {k}": v for k, v in report["network_seconds"].items()}}
-    return {"total": total, "network": report["network_seconds"]["network"], "stages": stages}
+    return Seen(total, _cpu_of_children() - before, report["seconds"], report["network_seconds"])
 
 
-def cases(names: list[str], folder: Path, engine: Engine) -> Iterator[tuple[str, list[Path]]]:
+def _cpu_of_children() -> float:
+    """CPU seconds of every process that has ended; the archive still runs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def series_uid(path: Path) -> str:
+    """Of one file's series."""
+    image: FileDataset = pydicom.dcmread(path, stop_before_pixels=True)
+    return str(image.SeriesInstanceUID)
+
+
+def cases(names: list[str], folder: Path, base: int, engine: Engine) -> Iterator[tuple[str, list[Path]]]:
     """Each case's name and the files of its packed model."""
     if "head" in names:
         card = read_card(SAMPLES / "brain" / "card.yaml")
@@ -131,7 +170,7 @@ def cases(names: list[str], folder: Path, engine: Engine) -> Iterator[tuple[str,
         yield "head", list(packed.model.files)
     if "ct" in names:
         (folder / "unet").mkdir()
-        with_an_answer(small_unet(folder / "unet" / "unet.onnx", base=16))
+        with_an_answer(small_unet(folder / "unet" / "unet.onnx", base=base))
         packed = pack_network(folder / "unet", ct_card(), folder / "ct", engine)
         yield "ct", list(packed.model.files)
 
@@ -140,26 +179,27 @@ def main() -> None:
     """The case asked for, or both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", choices=("head", "ct"), action="append")
+    parser.add_argument("--subject", choices=("archive", "folder"), action="append")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--base", type=int, default=12)
     arguments = parser.parse_args()
+    subjects = arguments.subject or ["archive", "folder"]
     make = {"head": head_series, "ct": ct_series}
     with tempfile.TemporaryDirectory() as name, embedded_archive(Path(name) / "archive") as settings:
         folder = Path(name)
         url = f"dicom://{settings.aet}@{settings.host}:{settings.port}"
         with Engine(RunSettings()) as engine:
-            packed = list(cases(arguments.case or ["head", "ct"], folder, engine))
+            packed = list(cases(arguments.case or ["head", "ct"], folder, arguments.base, engine))
         with open_archive(settings) as archive:
             for case, files in packed:
                 archive.store(files)
-                for run in range(arguments.runs):
-                    paths = make[case](folder / f"{case}{run}", run)
-                    seen = run_once(url, paths, archive)
-                    around = float(str(seen["total"])) - float(str(seen["network"]))
-                    print(
-                        f"{case}: total {seen['total']:.2f} s, network {seen['network']:.2f} s, "
-                        f"around it {around:.2f} s = {around / float(str(seen['total'])):.1%}"
-                    )
-                    print(f"    {seen['stages']}", flush=True)
+                for number in range(arguments.runs * len(subjects)):
+                    subject = subjects[number % len(subjects)]
+                    paths = make[case](folder / f"{case}{number}", number)
+                    if subject == "archive":
+                        archive.store(paths)
+                    seen = run_once(url, series_uid(paths[0]) if subject == "archive" else str(paths[0].parent))
+                    print(f"{case} from {'the archive' if subject == 'archive' else 'a folder'}: {seen}", flush=True)
 
 
 if __name__ == "__main__":
