@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from iodeep.results.kinds import SegKind, accepted_kind, segmentation_sop_class, sop_classes_to_propose
-from iodeep.results.uids import ResultUids, result_uids
+from iodeep.results.uids import ResultUids, images_of, result_uids
 
 if TYPE_CHECKING:
     from iodeep.results.building import Results, build_results, volume_sentence
@@ -28,6 +28,7 @@ __all__ = [
     "accepted_kind",
     "build_results",
     "check_geometry",
+    "images_of",
     "import_meanwhile",
     "overlay_png",
     "result_uids",

@@ -19,7 +19,7 @@ from iodeep.results.provenance import Provenance
 from iodeep.results.report import build_report
 from iodeep.results.segmentation import build_segmentation
 from iodeep.results.source import prepare_sources
-from iodeep.results.uids import ResultUids, result_uids
+from iodeep.results.uids import ResultUids, images_of, result_uids
 from iodeep.results.voxel_counts import voxel_counts
 from iodeep.volume import ImageSeries
 
@@ -64,7 +64,7 @@ def build_results(
     """
     _refuse_mismatch(series, prediction, card)
     parameters = dict(run_parameters or {})
-    uids = result_uids(tuple(one.series_instance_uid for one in (series, *further_series)), identity, kind, parameters)
+    uids = result_uids(tuple(map(images_of, (series, *further_series))), identity, kind, parameters)
     provenance = Provenance(card, identity, now or datetime.now(), prediction.engine, parameters, decided)
     sources = prepare_sources(series)
     further = tuple(image for one in further_series for image in prepare_sources(one).images)

@@ -1,18 +1,23 @@
 """A result's UIDs follow from what it was made of, so that a job that runs twice stores once.
 
-The same series, model object, kind and parameters give the same UIDs. Bytes under them are the same only where ``now``
+The same images, model object, kind and parameters give the same UIDs; a series that has got more images since gives others. Bytes under them are the same only where ``now``
 is too, and no UID may ever name two different data sets: ask the archive for :func:`result_uids` before storing, and
 send nothing when it has them. ``RESULT_FORMAT`` is raised with every change of what a result holds.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from iodeep.model_object.identity import ModelIdentity
 from iodeep.results.kinds import SegKind
 from iodeep.terms import deterministic_uid
+
+if TYPE_CHECKING:
+    from iodeep.volume import ImageSeries
 
 RESULT_FORMAT = "1"
 
@@ -33,17 +38,23 @@ class ResultUids:
         return deterministic_uid(*self.seed, "tracking", what)
 
 
+def images_of(series: ImageSeries) -> str:
+    """What a result was made of: the series and every image of it, whatever their order."""
+    images = "\n".join(sorted(str(header.SOPInstanceUID) for header in series.headers))
+    return f"{series.series_instance_uid} sha256={hashlib.sha256(images.encode()).hexdigest()}"
+
+
 def result_uids(
-    source_series_uids: tuple[str, ...],
+    sources: tuple[str, ...],
     identity: ModelIdentity,
     kind: SegKind = SegKind.BINARY,
     run_parameters: Mapping[str, str] | None = None,
 ) -> ResultUids:
-    """The UIDs of the results that ``identity`` makes of these series (in the order of the card's inputs)."""
+    """The UIDs of the results that ``identity`` makes of ``sources``: :func:`images_of` each input, in the card's order."""
     seed = (
         "result",
         RESULT_FORMAT,
-        *(f"series={uid}" for uid in source_series_uids),
+        *(f"series={uid}" for uid in sources),
         identity.sop_instance_uid,
         identity.manifest_sha256,
         identity.version,

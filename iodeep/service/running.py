@@ -1,24 +1,26 @@
 """The main job: select, fetch, verify, run, build, check, store, prove stored; each stage timed.
 
-Results have deterministic UIDs: where the archive already holds them, nothing is run and nothing is sent again.
+Results have deterministic UIDs: where the archive already holds them, nothing is run and nothing is sent again. Where it
+holds one of them, because it failed between the two, the other is made as of the same moment, so that they agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pydicom
+from pydicom.valuerep import DT
 
 from iodeep.errors import GeometryError, InputError, IntegrityError, Refusal
 from iodeep.inference import Engine
 from iodeep.model_object import ModelDescriptor, read_descriptor
 from iodeep.ports import Archive, Cancellation, Level, ProgressSink, Wanted, no_progress
 from iodeep.prediction import Prediction
-from iodeep.results import ResultUids, SegKind, accepted_kind, result_uids, sop_classes_to_propose
+from iodeep.results import ResultUids, SegKind, accepted_kind, images_of, result_uids, sop_classes_to_propose
 from iodeep.selection import Candidate, Decision
 from iodeep.service.library import fetch_descriptor, obtain_model
 from iodeep.service.selecting import Selection, SitePolicy, select_model
@@ -127,10 +129,11 @@ def run_job(
         series = _inputs(selection, descriptor)
         kind = _kind(job, descriptor)
         source_uids = tuple(each.series_instance_uid for each in series)
-        uids = result_uids(source_uids, descriptor.identity, kind)
-        there = _already_there(job.archive, series[0].study_instance_uid, uids, descriptor)
-    if there and not job.dry_run:
-        return _what_is_there(job, selection, descriptor, source_uids, uids, kind, workspace, watch)
+        uids = result_uids(tuple(map(images_of, series)), descriptor.identity, kind)
+        wanted = _wanted(series[0].study_instance_uid, uids, descriptor)
+        held = () if job.dry_run else _held(job.archive, wanted)
+    if held == wanted:
+        return _what_is_there(job, selection, descriptor, source_uids, uids, kind, wanted, workspace, watch)
     with watch.stage("fetch and verify model"):
         model = obtain_model(job.archive, descriptor, job.cache, progress=progress, cancel=cancel)
     with watch.stage("read images"):
@@ -157,13 +160,13 @@ def run_job(
             descriptor.identity,
             kind=kind,
             decided=why(selection.decision),
-            now=datetime.now(UTC),
+            now=_moment(job.archive, held, workspace),
             further_series=series[1:],
         )
         files = write_results(results, job.out or workspace / "results")
     if not job.dry_run:
         with watch.stage("store results"):
-            job.archive.store(files, progress=progress, cancel=cancel)
+            _store(job.archive, files, held, progress, cancel)
         with watch.stage("prove stored"):
             job.archive.verify_stored(files, progress=progress)
     with watch.stage("draw picture"):
@@ -192,20 +195,16 @@ def _what_is_there(
     source_uids: tuple[str, ...],
     uids: ResultUids,
     kind: SegKind,
+    wanted: tuple[Wanted, ...],
     workspace: Path,
     watch: Stopwatch,
 ) -> RunReport:
     """The results of an earlier run, fetched: what they say is told again, and nothing is made."""
     into = job.out or workspace / "results"
-    into.mkdir(parents=True, exist_ok=True)
-    study = next(iter(job.subject.series)).study_instance_uid
     from iodeep.results import volume_sentence, volumes_of_report
 
     with watch.stage("fetch results"):
-        wanted = [(uids.report_series, uids.report)]
-        if descriptor.card.segmentation:
-            wanted.append((uids.segmentation_series, uids.segmentation))
-        files = [path for series, uid in wanted for path in job.archive.fetch(Wanted(study, series, (uid,)), into)]
+        files = [path for each in wanted for path in job.archive.fetch(each, into)]
         volumes = volumes_of_report(pydicom.dcmread(files[0]))
     segments = descriptor.card.segmentation.segments if descriptor.card.segmentation else ()
     return RunReport(
@@ -274,14 +273,51 @@ def _inputs(selection: Selection, descriptor: ModelDescriptor) -> list[ImageSeri
     return opened
 
 
-def _already_there(archive: Archive, study: str, uids: ResultUids, descriptor: ModelDescriptor) -> bool:
-    wanted = {uids.report_series: uids.report}
-    if descriptor.card.segmentation:
-        wanted[uids.segmentation_series] = uids.segmentation
-    return all(
-        archive.find(Level.IMAGE, {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": instance})
-        for series, instance in wanted.items()
+def _wanted(study: str, uids: ResultUids, descriptor: ModelDescriptor) -> tuple[Wanted, ...]:
+    """Where the results of the run are in an archive that holds them, the report first."""
+    report = Wanted(study, uids.report_series, (uids.report,))
+    segmentation = Wanted(study, uids.segmentation_series, (uids.segmentation,))
+    return (report, segmentation) if descriptor.card.segmentation else (report,)
+
+
+def _held(archive: Archive, wanted: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
+    """Those that the archive holds."""
+    return tuple(
+        each
+        for each in wanted
+        if archive.find(
+            Level.IMAGE,
+            {
+                "StudyInstanceUID": each.study,
+                "SeriesInstanceUID": each.series or "",
+                "SOPInstanceUID": each.instances[0],
+            },
+        )
     )
+
+
+def _moment(archive: Archive, held: tuple[Wanted, ...], workspace: Path) -> datetime:
+    """When the results are made: now in local time, or when the half of them was that the archive holds."""
+    if not held:
+        return datetime.now().astimezone()
+    (path,) = archive.fetch(held[0], workspace / "held")
+    made = pydicom.dcmread(path, stop_before_pixels=True)
+    return DT(str(made.ContributingEquipmentSequence[-1].ContributionDateTime))
+
+
+def _store(
+    archive: Archive,
+    files: list[Path],
+    held: tuple[Wanted, ...],
+    progress: ProgressSink,
+    cancel: Cancellation | None,
+) -> None:
+    """Send what the archive lacks, after what it holds has been proved to be the same: no UID ever names two things."""
+    uids = {uid for each in held for uid in each.instances}
+    there = [path for path in files if path.stem in uids]
+    if there:
+        archive.verify_stored(there, progress=progress)
+    archive.store([path for path in files if path not in there], progress=progress, cancel=cancel)
 
 
 def _picture(

@@ -142,6 +142,28 @@ def test_running_twice_stores_once(iodeep: CommandLine, fresh_archive: FilledArc
     assert second["segments"][0]["volume_ml"] == pytest.approx(first["segments"][0]["volume_ml"], abs=0.001)
 
 
+def test_a_run_that_failed_between_its_two_results_is_completed(
+    iodeep: CommandLine, fresh_archive: FilledArchive, tmp_path: Path
+) -> None:
+    report = json.loads(
+        iodeep("run", HEAD, "--pacs", fresh_archive.url, "--dry-run", "--out", tmp_path / "a", "--json").out
+    )
+    first = tmp_path / "a" / f"{report['segmentation_uid']}.dcm"
+    assert iodeep("store", first, "--to", fresh_archive.url).code == 0
+
+    again = json.loads(iodeep("run", HEAD, "--pacs", fresh_archive.url, "--json").out)
+    held = json.loads(iodeep("fetch", HEAD_STUDY, "--pacs", fresh_archive.url, "--out", tmp_path / "b", "--json").out)
+    read = {
+        str(each.SOPInstanceUID): each
+        for each in (pydicom.dcmread(path, stop_before_pixels=True) for path in held["files"])
+    }
+
+    assert again["stored"]
+    segmentation, text = read[report["segmentation_uid"]], read[report["report_uid"]]
+    assert segmentation.InstanceCreationTime == pydicom.dcmread(first).InstanceCreationTime
+    assert text.InstanceCreationTime == segmentation.InstanceCreationTime
+
+
 def test_a_dry_run_writes_to_the_folder_only(iodeep: CommandLine, archive: FilledArchive, tmp_path: Path) -> None:
     out = tmp_path / "dry"
     ended = iodeep("run", HEAD, "--pacs", archive.url, "--seg", "FRACTIONAL", "--dry-run", "--out", out, "--json")

@@ -13,7 +13,7 @@ import pytest
 
 from iodeep.errors import LocalStorageError
 from iodeep.prediction import Segmentation
-from iodeep.results import Results, SegKind, result_uids, write_results
+from iodeep.results import Results, SegKind, images_of, result_uids, write_results
 from tests.unit.results.support import IDENTITY, NOW, box_labels, make_series, results_of
 
 LATER = datetime(2026, 3, 5, 6, 7, 8)
@@ -49,7 +49,7 @@ def test_the_same_run_at_another_time_differs_in_its_times_alone(tmp_path: Path)
 def test_the_uids_of_results_are_known_before_they_are_made(tmp_path: Path) -> None:
     results = run(tmp_path)
     assert results.segmentation is not None
-    known = result_uids((results.segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID,), IDENTITY)
+    known = result_uids((images_of(make_series(tmp_path)),), IDENTITY)
     assert known.segmentation == results.segmentation.SOPInstanceUID
     assert known.segmentation_series == results.segmentation.SeriesInstanceUID
     assert (known.report, known.report_series) == (results.report.SOPInstanceUID, results.report.SeriesInstanceUID)
@@ -71,6 +71,13 @@ def test_whatever_changes_a_result_changes_its_uids() -> None:
     assert len({uids.segmentation for uids in everyone}) == len(everyone)
     assert len({uids.tracking("segment 1") for uids in everyone}) == len(everyone)
     assert one == result_uids(("1.2",), IDENTITY, run_parameters={})
+
+
+def test_a_series_that_has_got_more_images_gives_other_uids(tmp_path: Path) -> None:
+    first = images_of(make_series(tmp_path / "part", (5, 24, 20)))
+    whole = images_of(make_series(tmp_path / "whole", (6, 24, 20)))
+    assert first != whole
+    assert whole == images_of(make_series(tmp_path / "again", (6, 24, 20), file_order=[5, 4, 3, 2, 1, 0]))
 
 
 def test_all_uids_of_a_result_differ_from_each_other() -> None:
