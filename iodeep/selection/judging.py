@@ -78,6 +78,8 @@ def _standing(candidate: Candidate, case: Case) -> tuple[Outcome, ...]:
 def _names(candidate: Candidate) -> set[str]:
     card = candidate.card
     names = [candidate.uid, candidate.name, card.name, card.token, f"{card.token}-{card.version}"]
+    if candidate.study_instance_uid:
+        names.append(candidate.study_instance_uid)
     if candidate.identity:
         names.append(candidate.identity.device_uid)
     return {name.casefold() for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import signal
 import sys
@@ -62,6 +63,7 @@ class _Interrupted(BaseException):
 def main() -> None:
     """Run the command line; every expected error becomes one line and its exit code."""
     _quieten_libraries()
+    _print_whatever_a_path_holds()
     try:
         with _signals_unwind():
             app()
@@ -106,6 +108,13 @@ def _quieten_libraries() -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     logging.getLogger("pydicom").setLevel(logging.ERROR)
+
+
+def _print_whatever_a_path_holds() -> None:
+    """A path may hold bytes that are no text in the terminal's encoding: they are escaped, and never end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _leave(error: IODeepError) -> None:

@@ -30,7 +30,7 @@ class Output:
     def answer(self, document: dict[str, Any], render: Callable[[Console], None]) -> None:
         """Print the answer: the document in JSON, or whatever ``render`` writes."""
         if self.json:
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+            write_json(document, indent=2)
         else:
             render(people())
 
@@ -68,9 +68,15 @@ class _Bars:
 def show_error(error: IODeepError, *, as_json: bool) -> None:
     """One line for people on stderr, or one JSON document on stdout for scripts."""
     if as_json:
-        sys.stdout.write(json.dumps(error.as_dict(), ensure_ascii=False) + "\n")
+        write_json(error.as_dict())
     else:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/]: {escape(str(error))}")
+
+
+def write_json(document: dict[str, Any], *, indent: int | None = None) -> None:
+    """A document to standard output; what isn't text in its encoding is escaped as JSON has it (RFC 8259, 7)."""
+    ascii_only = (sys.stdout.encoding or "ascii").casefold() not in ("utf-8", "utf8")
+    sys.stdout.write(json.dumps(document, indent=indent, ensure_ascii=ascii_only, default=str) + "\n")
 
 
 def table(title: str | None, *columns: str) -> Table:

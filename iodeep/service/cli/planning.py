@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +17,7 @@ from iodeep.selection import (
     decide_table,
     summary_page,
 )
-from iodeep.service.cli.output import Output, people, table
+from iodeep.service.cli.output import Output, people, table, write_json
 from iodeep.service.configuration import Configuration
 from iodeep.service.selecting import site_policy
 from pacs_bridge import open_archive
@@ -34,7 +32,7 @@ def plan(path: Path, models: str | None, page: Path | None, configuration: Confi
     for document in decide_table(path, candidates, rules=policy.rules, resolver=policy.resolver):
         summary.add(document)
         if output.json:
-            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            write_json(document)
     if page is not None:
         page.write_text(summary_page(summary, path.name), encoding="utf-8")
     if not output.json:

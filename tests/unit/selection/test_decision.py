@@ -141,6 +141,8 @@ def test_a_model_that_is_asked_for_still_has_to_fit() -> None:
     assert "must not be used here" in refused.refusal
     assert "KNEE" in refused.refusal
     assert "not found" in decide(MR_BRAIN, models(), wanted_model="NOSUCH").refusal
+    stored = [replace(each, study_instance_uid=f"2.25.{number}") for number, each in enumerate(models(), start=1)]
+    assert chosen(decide(MR_BRAIN, stored, wanted_model="2.25.1")) == "Brain extraction"
     assert chosen(decide(MR_BRAIN, models(), wanted_model="brainmask")) == "Brain extraction"
 
 

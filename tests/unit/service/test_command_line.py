@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -51,6 +53,19 @@ def test_a_signal_unwinds_and_leaves_no_folder(
     assert "interrupted" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_json_is_valid_for_a_path_that_is_no_text(encoding: str, tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path / "Röntgen ") + b"\xff")
+    ended = subprocess.run(
+        [sys.executable, "-m", "iodeep", "run", path, "--pacs", NOBODY, "--json"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "IODEEP_CACHE": str(tmp_path)},
+    )
+    assert ended.returncode == ExitCode.BAD_INPUT
+    assert json.loads(ended.stdout.decode("utf-8"))["problem"] == f"{path} does not exist"
 
 
 def test_fetching_what_is_not_there_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
