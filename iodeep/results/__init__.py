@@ -1,7 +1,7 @@
 """Results as DICOM: segmentation (SEG), measurements (TID 1500 SR), provenance, and pictures for people.
 
-Whatever writes or reads a result is imported when it is first asked for, because highdicom costs a third of a second that
-most commands don't need. A command that will need it calls :func:`import_meanwhile` before it waits for something else.
+Whatever writes or reads a result is imported when it is first asked for, because highdicom and its tables cost half a second
+that most commands don't need. A command that will need it calls :func:`import_meanwhile` before it waits for something else.
 """
 
 from __future__ import annotations
@@ -58,10 +58,14 @@ def __getattr__(name: str) -> object:
 
 
 def import_meanwhile() -> None:
-    """Import what writes results on a thread beside the caller, who goes on and waits for an archive or a network."""
+    """Import what writes results on a thread beside the caller, who goes on and waits for an archive or a network.
+
+    Harmless where it is called again. What cannot be imported is told to whoever uses it.
+    """
     threading.Thread(target=_import_writers, name="import of highdicom", daemon=True).start()
 
 
 def _import_writers() -> None:
-    with suppress(ImportError):  # whoever uses them is told
+    with suppress(ImportError):
         import_module(f"{__name__}.building")
+        import_module(f"{__name__}.segmentation").read_tables()

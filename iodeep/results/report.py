@@ -133,6 +133,8 @@ def _class_groups(
     uids: ResultUids,
 ) -> list[sr.MeasurementsAndQualitativeEvaluations]:
     """One group a class (TID 1501): the head's finding, whether the class is present, and its probability."""
+    if not classifications:
+        return []
     images = [sr.SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID) for image in sources]
     return [
         sr.MeasurementsAndQualitativeEvaluations(

@@ -69,8 +69,9 @@ def prepare_sources(series: ImageSeries) -> Sources:
     first = _complete(_copy(series.headers[0]))
     if "NumberOfFrames" in first and series.geometry.slices[0].frame_number is not None:
         return _multi_frame(first, series)
-    rest = (_reduced(header) for header in series.headers[1:])
-    images = tuple(_with_geometry(image, series) for image in (first, *rest))
+    geometry = _geometry(series, first)
+    first.update(geometry)
+    images = (first, *(_reduced(header, geometry) for header in series.headers[1:]))
     return Sources(images, np.arange(len(images)))
 
 
@@ -97,11 +98,13 @@ def _complete(image: Dataset) -> Dataset:
     return image
 
 
-def _reduced(header: Dataset) -> Dataset:
+def _reduced(header: Dataset, geometry: Dataset) -> Dataset:
+    """What is asked of each further image. Its elements are those of ``header`` and ``geometry``, to be read only."""
     image = Dataset()
+    image.update(geometry)
     for keyword in _OF_EACH_IMAGE:
         if keyword in header:
-            image.add(deepcopy(header[keyword]))
+            image.add(header[keyword])
     return image
 
 
@@ -131,15 +134,12 @@ def _thickness(image: Dataset) -> float | None:
     return float(value) if value not in (None, "") and float(value) > 0 else None
 
 
-def _with_geometry(image: Dataset, series: ImageSeries) -> Dataset:
-    measures = _pixel_measures(series, image)
-    image.ImageOrientationPatient = _orientation(series)
-    image.PixelSpacing = measures.PixelSpacing
-    image.SliceThickness = measures.SliceThickness
+def _geometry(series: ImageSeries, image: Dataset) -> Dataset:
+    """The attributes that say where the slices lie, beside their positions: the same for every image."""
     image.pop("SpacingBetweenSlices", None)
-    if "SpacingBetweenSlices" in measures:
-        image.SpacingBetweenSlices = measures.SpacingBetweenSlices
-    return image
+    geometry = _pixel_measures(series, image)
+    geometry.ImageOrientationPatient = _orientation(series)
+    return geometry
 
 
 def _multi_frame(image: Dataset, series: ImageSeries) -> Sources:

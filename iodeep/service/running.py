@@ -20,7 +20,15 @@ from iodeep.inference import Engine
 from iodeep.model_object import ModelDescriptor, read_descriptor
 from iodeep.ports import Archive, Cancellation, Level, ProgressSink, Wanted, no_progress
 from iodeep.prediction import Prediction
-from iodeep.results import ResultUids, SegKind, accepted_kind, images_of, result_uids, sop_classes_to_propose
+from iodeep.results import (
+    ResultUids,
+    SegKind,
+    accepted_kind,
+    images_of,
+    import_meanwhile,
+    result_uids,
+    sop_classes_to_propose,
+)
 from iodeep.selection import Candidate, Decision
 from iodeep.service.library import fetch_descriptor, obtain_model
 from iodeep.service.selecting import Selection, SitePolicy, select_model
@@ -141,6 +149,7 @@ def run_job(
             asked.name: each.read_volume(progress, cancel)
             for asked, each in zip(descriptor.card.inputs, series, strict=True)
         }
+    import_meanwhile()
     with watch.stage("run network"):
         prediction = engine.run(
             descriptor.card,

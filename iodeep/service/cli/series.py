@@ -120,7 +120,8 @@ def run(
         Engine(configuration.settings.run) as engine,
         output.progress() as progress,
     ):
-        import_meanwhile()
+        if not Path(subject).exists():  # the archive will be waited for
+            import_meanwhile()
         workspace = Path(name)
         with watch.stage("find series"):
             found = subject_of(subject, archive, workspace, progress=progress)
