@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 from pydicom.valuerep import DT
 
+from iodeep.card import ModelCard
 from iodeep.errors import GeometryError, InputError, IntegrityError, Refusal
 from iodeep.inference import Engine
 from iodeep.model_object import ModelDescriptor, read_descriptor
@@ -229,6 +230,17 @@ def _what_is_there(
         volumes_ml=volumes,
         files=tuple(files) if job.out else (),
         seconds=watch.seconds,
+        warnings=not_retold(descriptor.card),
+    )
+
+
+def not_retold(card: ModelCard) -> tuple[str, ...]:
+    """What an earlier run's report says and is not read out of it: silence must not be taken for a negative finding."""
+    names = ", ".join(head.name for head in card.classifications)
+    return (
+        (f"the report of the earlier run also says: {names}. Read it there; it is not told again here",)
+        if names
+        else ()
     )
 
 

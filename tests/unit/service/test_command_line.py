@@ -15,8 +15,10 @@ import pytest
 
 from iodeep.errors import ExitCode, InputError
 from iodeep.service import cli
+from iodeep.service.running import not_retold
 from iodeep.service.subjects import subject_of
 from tests.synthetic import write_series
+from tests.unit.results.support import SPLEEN, make_card
 
 NOBODY = "dicom://NOBODY@127.0.0.1:1"
 VOXELS = np.ones((3, 4, 4), np.int16)
@@ -81,3 +83,14 @@ def test_a_folder_with_two_studies_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="images of 2 studies"):
         subject_of(str(tmp_path), None, tmp_path)
     assert len(subject_of(str(tmp_path / "one"), None, tmp_path).series) == 1
+
+
+def test_findings_that_are_not_told_again_are_named() -> None:
+    head = {
+        "tensor": "scores",
+        "name": "Bleeding",
+        "finding": SPLEEN,
+        "classes": [{"channel": 1, "code": SPLEEN, "threshold": 0.5}],
+    }
+    assert not_retold(make_card()) == ()
+    assert "Bleeding" in not_retold(make_card(classifications=[head]))[0]
