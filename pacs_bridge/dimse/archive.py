@@ -1,4 +1,4 @@
-"""The :class:`iodeep.ports.Archive` port over DIMSE: one query association kept open, others for the time of their use."""
+"""The :class:`iodeep.ports.Archive` port over DIMSE: one association kept open for queries and one for C-GET."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from iodeep.errors import ArchiveUnreachableError, SettingsError
+from iodeep.errors import SettingsError
 from iodeep.ports import Attributes, Cancellation, EchoReply, Level, ProgressSink, StoreReport, Wanted, no_progress
 from iodeep.settings import PacsSettings
-from pacs_bridge.dimse import commands, diagnosis, query
+from pacs_bridge.dimse import commands, diagnosis, query, retrieve
 from pacs_bridge.dimse.association import Association
 from pacs_bridge.dimse.commands import Command
 from pacs_bridge.dimse.diagnosis import Parties
 from pacs_bridge.dimse.fetch import Fetcher, Methods
+from pacs_bridge.dimse.kept import Kept
 from pacs_bridge.dimse.negotiation import MAX_CONTEXTS, Proposal, request
 from pacs_bridge.dimse.store import check_study_sizes, store
 from pacs_bridge.dimse.tls import client_context
@@ -27,13 +28,11 @@ from pacs_bridge.part10 import UNCOMPRESSED, read_instance
 
 VERIFICATION = "1.2.840.10008.1.1"
 _QUERIES = (Proposal(VERIFICATION, UNCOMPRESSED), Proposal(query.STUDY_ROOT_FIND, UNCOMPRESSED))
-_IDLE_S = 10.0
-"""A query association that lay idle for longer is not used again: the archive may be about to end it."""
 _Result = TypeVar("_Result")
 
 
 class DimseArchive:
-    """A PACS with host, port and AE title. May be shared by threads: one query and one store at a time."""
+    """A PACS with host, port and AE title. May be shared by threads: one store at a time."""
 
     def __init__(self, settings: PacsSettings) -> None:
         if settings.host is None or settings.port is None or settings.aet is None:
@@ -43,9 +42,8 @@ class DimseArchive:
         self._tls: ssl.SSLContext | None = client_context(settings.tls) if settings.tls else None
         self._methods = Methods(settings.retrieve)
         self._storing = threading.Lock()
-        self._querying = threading.Lock()
-        self._query: Association | None = None
-        self._query_used = 0.0
+        self._queries = Kept(self._associate, _QUERIES)
+        self._gets = Kept(self._associate, retrieve.GET)
 
     @property
     def name(self) -> str:
@@ -123,10 +121,8 @@ class DimseArchive:
 
     def close(self) -> None:
         """Release what is open."""
-        with self._querying:
-            if self._query is not None:
-                self._query.release()
-                self._query = None
+        self._queries.close()
+        self._gets.close()
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +138,7 @@ class DimseArchive:
             self._settings,
             self._parties,
             lambda proposals: self._associate(proposals, watch),
+            self._gets,
             self.find,
             self._methods,
             watch,
@@ -154,29 +151,4 @@ class DimseArchive:
         return request(self._parties, proposals, watch, self._tls)
 
     def _on_query_association(self, work: Callable[[Association], _Result]) -> _Result:
-        """Do ``work`` on the kept association; where the archive ended it meanwhile, once more on a new one."""
-        with self._querying:
-            kept = self._kept_association()
-            if kept is not None:
-                try:
-                    return self._then_kept(kept, work)
-                except ArchiveUnreachableError:
-                    pass
-            return self._then_kept(self._associate(_QUERIES, self._watch()), work)
-
-    def _kept_association(self) -> Association | None:
-        kept, self._query = self._query, None
-        if kept is None or (kept.is_usable() and time.monotonic() - self._query_used < _IDLE_S):
-            return kept
-        kept.release()
-        return None
-
-    def _then_kept(self, association: Association, work: Callable[[Association], _Result]) -> _Result:
-        association.wire.watch = self._watch()
-        try:
-            result = work(association)
-        except BaseException:
-            association.abort()
-            raise
-        self._query, self._query_used = association, time.monotonic()
-        return result
+        return self._queries.use(self._watch(), work)

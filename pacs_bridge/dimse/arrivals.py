@@ -89,6 +89,11 @@ class Arrivals:
         """What was asked for and has not come."""
         return sorted(self.expected - self._arrived)
 
+    @property
+    def none_yet(self) -> bool:
+        """Whether no instance came, wanted or not."""
+        return not (self._arrived or self.unasked or self.reasons)
+
     def take(self, association: Association) -> Message:
         """The next message; the instance of a C-STORE request is kept and answered for (PS3.7 9.1.1.2) first."""
         incoming = Incoming(None, self._count)

@@ -18,6 +18,7 @@ from iodeep.settings import PacsSettings, Retrieve
 from pacs_bridge.dimse import diagnosis, retrieve
 from pacs_bridge.dimse.arrivals import Arrivals
 from pacs_bridge.dimse.diagnosis import AbortedError, Parties
+from pacs_bridge.dimse.kept import Kept
 from pacs_bridge.dimse.receiver import Receiver
 from pacs_bridge.dimse.tls import server_context
 from pacs_bridge.dimse.watch import Watch
@@ -48,6 +49,7 @@ class Fetcher:
         settings: PacsSettings,
         parties: Parties,
         associate: retrieve.Associate,
+        gets: Kept,
         find: Find,
         methods: Methods,
         watch: Watch,
@@ -55,6 +57,7 @@ class Fetcher:
         self._settings = settings
         self._parties = parties
         self._associate = associate
+        self._gets = gets
         self._methods = methods
         self._watch = watch
         self.find = find
@@ -97,7 +100,7 @@ class Fetcher:
         if method is Retrieve.MOVE:
             retrieve.move(self._associate, lambda: self._receiver(arrivals), requests, arrivals)
         else:
-            retrieve.get(self._associate, requests, arrivals)
+            retrieve.get(self._gets, self._watch, requests, arrivals)
 
     def _receiver(self, arrivals: Arrivals) -> Receiver:
         settings = self._settings

@@ -15,24 +15,31 @@ from pacs_bridge.dimse.arrivals import Arrivals
 from pacs_bridge.dimse.association import Association, Context, Message
 from pacs_bridge.dimse.commands import Command
 from pacs_bridge.dimse.diagnosis import Parties
+from pacs_bridge.dimse.kept import Kept
 from pacs_bridge.dimse.negotiation import Proposal
 from pacs_bridge.dimse.query import decoded, encoded
 from pacs_bridge.dimse.storage_classes import RECEIVED
+from pacs_bridge.dimse.watch import Watch
 from pacs_bridge.part10 import UNCOMPRESSED
 
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+GET = (Proposal(STUDY_ROOT_GET, UNCOMPRESSED), *RECEIVED)
+"""What an association for C-GET proposes."""
 Associate = Callable[[Sequence[Proposal]], Association]
 
 
-def get(associate: Associate, requests: Sequence[Dataset], arrivals: Arrivals) -> None:
+def get(kept: Kept, watch: Watch, requests: Sequence[Dataset], arrivals: Arrivals) -> None:
     """C-GET: the instances come over the association that asks, where the archive agreed to send on it."""
-    with associate([Proposal(STUDY_ROOT_GET, UNCOMPRESSED), *RECEIVED]) as association:
+
+    def ask(association: Association) -> None:
         context = association.context_for(STUDY_ROOT_GET)
         if context is None or not any(cx.receives for cx in association.contexts.values()):
             raise diagnosis.nothing_negotiated(association.parties, "C-GET", (STUDY_ROOT_GET,))
         for identifier in requests:
             _ask(association, context, Command.C_GET_RQ, identifier, arrivals)
+
+    kept.use(watch, ask, untouched=lambda: arrivals.none_yet)
 
 
 def move(

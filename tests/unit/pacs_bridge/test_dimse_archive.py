@@ -215,8 +215,8 @@ def test_a_refused_query_is_told_with_its_status() -> None:
 def test_a_query_association_that_was_lost_meanwhile_is_opened_again() -> None:
     with running(Peer(held=parts(1))) as peer, DimseArchive(peer.settings()) as archive:
         archive.echo()
-        assert archive._query is not None
-        archive._query.wire.close()
+        assert archive._queries._idle is not None
+        archive._queries._idle.wire.close()
         assert len(archive.find(Level.STUDY, {})) == 1
 
 

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""How long a catalogue of many releases takes on a real archive: read cold, refreshed warm, and one decision.
+
+    scripts/bench_catalogue.py --models 1000 --peer orthanc [--json]
+
+Releases with small networks are packed and stored (descriptor and one part each, both in series of their own). Then, each
+in seconds of wall-clock: *cold* asks for the list and fetches and checks every descriptor into an empty cache; *again*
+does so with the descriptors kept on disk and a new process's empty memory; *refresh* asks for the list when nothing has
+changed; *decision* is the median of a series' decision against the catalogue with a warm index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from iodeep.anatomy import AnatomyResolver
+from iodeep.card import ModelCard, card_document, card_of_document, read_card
+from iodeep.model_object import pack_model
+from iodeep.selection import Catalogue, decide, facts_of_attributes
+from pacs_bridge import open_archive
+from tests.peers.servers import PEERS
+
+TARGETS = (("MR", "BRAIN"), ("CT", "LIVER"), ("CT", "LUNG"), ("MR", "PROSTATE"), ("CR", "CHEST"), ("MG", "BREAST"))
+"""Modalities and regions in turn, so that a decision's tokens let a share of the releases through."""
+SERIES = {"Modality": "MR", "StudyDescription": "MR BRAIN", "SeriesDescription": "T1 AX", "SeriesInstanceUID": "1.2.3"}
+MAX_AGE_S = 3600.0
+
+
+def release(number: int) -> ModelCard:
+    """The sample card under another name, target and token."""
+    modality, region = TARGETS[number % len(TARGETS)]
+    document = card_document(read_card(ROOT / "sample_data" / "brain" / "card.yaml"))
+    document["network"]["files"] = ["network.onnx"]
+    document |= {
+        "name": f"Model {number}",
+        "token": f"M{number}",
+        "target": {"regions": [region], "conditions": [], "laterality": None},
+        "inputs": [{"name": "image", "modality": modality, "eligibility": {}}],
+    }
+    return card_of_document(document, f"model {number}")
+
+
+def packed(count: int, folder: Path) -> Iterator[list[Path]]:
+    """The DICOM files of ``count`` releases, a hundred releases at a time."""
+    network = folder / "network.onnx"
+    network.write_bytes(bytes(range(250)) * 8)
+    for start in range(0, count, 100):
+        into = folder / f"from-{start}"
+        for number in range(start, min(start + 100, count)):
+            pack_model(release(number), {"network.onnx": network}, into / str(number))
+        yield sorted(path for path in into.rglob("*") if path.is_file())
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of wall-clock."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def decision_s(catalogue: Catalogue, repeats: int = 20) -> float:
+    """The median decision with a warm index: candidates by tokens, every requirement, the ranking."""
+    resolver, facts = AnatomyResolver(), facts_of_attributes(SERIES)
+
+    def choose() -> None:
+        regions = resolver.resolve(facts.evidence).regions
+        decision = decide(facts, catalogue.candidates(facts.modality, regions), resolver=resolver)
+        if decision.chosen is None:
+            raise SystemExit(f"no model was chosen: {decision.refusal}")
+
+    return statistics.median(timed(choose) for _ in range(repeats))
+
+
+def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Everything in the module's text, on one fresh archive."""
+    cache = folder / "cache"
+    with (
+        PEERS[options.peer](folder / "peer") as peer,
+        open_archive(peer.settings().model_copy(update={"timeout_s": 300.0})) as archive,
+    ):
+        storing = sum(timed(lambda paths=paths: archive.store(paths)) for paths in packed(options.models, folder))
+        catalogue = Catalogue(archive, cache, max_age_s=MAX_AGE_S)
+        cold = timed(catalogue.refresh)
+        again = timed(Catalogue(archive, cache, max_age_s=MAX_AGE_S).refresh)
+        refresh = timed(catalogue.refresh)
+        return {
+            "peer": f"{peer.name} {peer.version}",
+            "models": options.models,
+            "store_s": round(storing, 2),
+            "cold_s": round(cold, 2),
+            "cold_ms_a_release": round(1000 * cold / options.models, 2),
+            "again_s": round(again, 2),
+            "refresh_s": round(refresh, 2),
+            "decision_ms": round(1000 * decision_s(catalogue), 1),
+        }
+
+
+def main() -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=1000)
+    parser.add_argument("--peer", choices=sorted(PEERS), default="orthanc")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="iodeep-bench-") as folder:
+        figures = measured(options, Path(folder))
+    print(json.dumps(figures, indent=2) if options.json else "\n".join(f"{k:18} {v}" for k, v in figures.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
