@@ -171,7 +171,14 @@ def pacs_of_url(url: str) -> PacsSettings:
         if split.scheme in ("dicom", "dicom+tls"):
             tls = TlsSettings() if split.scheme == "dicom+tls" else None
             return PacsSettings.model_validate(
-                {"name": split.username, "host": split.hostname, "port": split.port, "aet": split.username, "tls": tls, **options}
+                {
+                    "name": split.username,
+                    "host": split.hostname,
+                    "port": split.port,
+                    "aet": split.username,
+                    "tls": tls,
+                    **options,
+                }
             )
         if split.scheme in ("dicomweb+http", "dicomweb+https"):
             root = f"{split.scheme.removeprefix('dicomweb+')}://{split.netloc}{split.path}"
@@ -193,7 +200,11 @@ _URL_FORMS = "Write dicom://AET@host:port, dicom+tls://AET@host:port or dicomweb
 
 def _sentences(error: ValidationError) -> str:
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['msg']}"
+        f"{_field(problem['loc'])}{problem['msg'].removeprefix('Value error, ')}"
         + (f" (found {problem['input']!r})" if isinstance(problem["input"], str | int | float | bool) else "")
         for problem in error.errors()
     )
+
+
+def _field(steps: tuple[int | str, ...]) -> str:
+    return f"{'.'.join(map(str, steps))}: " if steps else ""

@@ -91,10 +91,7 @@ def local_series(path: Path) -> tuple[SeriesFiles, ...]:
     if scan.unreadable:
         first = scan.unreadable[0]
         more = f" (and {len(scan.unreadable) - 1} more)" if len(scan.unreadable) > 1 else ""
-        raise InputError(
-            f"{first.path} cannot be read: {first.reason}{more}",
-            remedy="Fetch or send the series again; nothing is run on part of it.",
-        )
+        raise InputError(f"{first.reason.rstrip('.')}{more}", remedy="Nothing is run on part of a series.")
     found = tuple(series for series in scan if series.modality not in NOT_IMAGES)
     if not found:
         raise InputError(f"{path} holds no DICOM image series", expected="at least one image with its pixels")

@@ -98,7 +98,12 @@ def run(
     model: options.Model = None,
     disease: options.Condition = None,
     seg: Annotated[
-        SegKind, typer.Option("--seg", help="How masks are encoded; LABELMAP falls back where the archive refuses it.")
+        SegKind,
+        typer.Option(
+            "--seg",
+            case_sensitive=False,
+            help="How masks are encoded; LABELMAP falls back where the archive refuses it.",
+        ),
     ] = SegKind.BINARY,
     out: Annotated[Path | None, typer.Option("--out", help="Also write results and a picture to this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but write back to the archive.")] = False,
