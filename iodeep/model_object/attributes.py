@@ -51,6 +51,19 @@ def descriptor_attributes(manifest: Manifest) -> Dataset:
     return dataset
 
 
+def compared_attributes(manifest: Manifest) -> Dataset:
+    """Those of the descriptor's attributes that are compared when it is read."""
+    dataset = Dataset()
+    _put_patient_and_study(dataset, manifest)
+    _put_series(dataset, manifest.card, DESCRIPTOR_KIND)
+    _put_equipment(dataset, manifest)
+    _put_raw_data(dataset, manifest)
+    dataset.ContentQualification = manifest.card.qualification
+    dataset.SOPInstanceUID = manifest.sop_instance_uid
+    dataset.SeriesInstanceUID = manifest.series.descriptor
+    return dataset
+
+
 def part_attributes(manifest: Manifest, part: PartEntry, role: Role) -> Dataset:
     """One part's instance without its private elements."""
     dataset = _common(manifest, SERIES_KINDS[role])

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from iodeep.card import ModelCard
 from iodeep.errors import IntegrityError, ObjectError
 from iodeep.model_object import private_block as block
-from iodeep.model_object.attributes import AGREE_IF_PRESENT, REQUIRED_TO_AGREE, descriptor_attributes
+from iodeep.model_object.attributes import AGREE_IF_PRESENT, REQUIRED_TO_AGREE, compared_attributes
 from iodeep.model_object.dicom_file import Header, read_header
 from iodeep.model_object.identity import ModelIdentity
 from iodeep.model_object.manifest import Manifest, PartEntry, manifest_digest, manifest_of_bytes
@@ -120,7 +120,7 @@ def _manifest_element(header: Header) -> bytes:
 
 def _check_attributes(header: Header, manifest: Manifest) -> None:
     """What the model was found by has to be what its manifest says it is."""
-    expected = descriptor_attributes(manifest)
+    expected = compared_attributes(manifest)
     for keyword in (*REQUIRED_TO_AGREE, *AGREE_IF_PRESENT):
         found, wanted = header.text(keyword), str(expected.get(keyword, ""))
         if found != wanted and (found or keyword in REQUIRED_TO_AGREE):

@@ -127,9 +127,9 @@ class Catalogue:
 
     def _read(self, releases: Sequence[Release], progress: ProgressSink) -> list[Candidate | UnusableModel]:
         found: list[Candidate | UnusableModel] = []
-        for number, release in enumerate(releases, start=1):
-            found.append(self._descriptors.candidate(release))
-            progress(Progress("reading model descriptors", number, len(releases), "models"))
+        for candidate in self._descriptors.candidates(releases):
+            found.append(candidate)
+            progress(Progress("reading model descriptors", len(found), len(releases), "models"))
         return found
 
 

@@ -5,13 +5,14 @@ What is kept is only ever a copy: a file that was altered or lost is fetched ane
 
 from __future__ import annotations
 
-import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from iodeep.errors import ArchiveUnreachableError, IODeepError, LocalStorageError, ObjectError
-from iodeep.model_object import ObjectKind, read_descriptor, recognise
+from iodeep.model_object import ModelDescriptor, ObjectKind, read_descriptor, recognise
 from iodeep.ports import Archive, Level, Wanted
 from iodeep.selection.candidate import Candidate, UnusableModel
 
@@ -34,38 +35,48 @@ class DescriptorCache:
     def __init__(self, archive: Archive, folder: Path) -> None:
         self._archive = archive
         self._folder = folder
-        self._read: dict[Path, tuple[tuple[int, int], Candidate]] = {}
+        self._read: dict[tuple[str, str], tuple[tuple[int, int], Candidate]] = {}
 
-    def candidate(self, release: Release) -> Candidate | UnusableModel:
-        """The release as a candidate; where it cannot be one, an :class:`UnusableModel` with the reason."""
+    def candidates(self, releases: Iterable[Release]) -> Iterator[Candidate | UnusableModel]:
+        """Each release as a candidate; where it cannot be one, an :class:`UnusableModel` with the reason."""
+        with self._incoming() as incoming:
+            for release in releases:
+                try:
+                    yield self._remembered(release) or self._candidate(release, incoming)
+                except ArchiveUnreachableError:
+                    raise
+                except IODeepError as error:
+                    yield self._unusable(release, str(error))
+
+    def _remembered(self, release: Release) -> Candidate | None:
+        """The candidate where its kept file was checked before and has not changed since; nothing is read."""
+        kept = self._kept(release)
+        known = self._read.get((kept, release.patient_id))
         try:
-            return self._candidate(release)
-        except ArchiveUnreachableError:
-            raise
-        except IODeepError as error:
-            return self._unusable(release, str(error))
+            return known[1] if known and known[0] == _stamp(kept) else None
+        except OSError:
+            return None
 
-    def _candidate(self, release: Release) -> Candidate:
-        kept = self._folder / f"{release.study_instance_uid}.dcm"
-        if kept.is_file():
+    def _kept(self, release: Release) -> str:
+        return f"{self._folder}/{release.study_instance_uid}.dcm"
+
+    def _candidate(self, release: Release, incoming: Path) -> Candidate:
+        kept = self._kept(release)
+        try:
+            stamp = _stamp(kept)
+            candidate = self._checked(read_descriptor(Path(kept)), release)
+        except (OSError, ObjectError):
+            fetched = self._fetch(release, incoming)
             try:
-                return self._of_file(kept, release)
-            except ObjectError:
-                kept.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(prefix="descriptor-", dir=self._ready_folder()) as name:
-            fetched = self._fetch(release, Path(name))
-            candidate = self._of_file(fetched, release)
-            shutil.move(fetched, kept)
+                stamp = _stamp(str(fetched))
+                candidate = self._checked(self._descriptor(fetched, release), release)
+                fetched.replace(kept)
+            finally:
+                fetched.unlink(missing_ok=True)
+        self._read[kept, release.patient_id] = (stamp, candidate)
         return candidate
 
-    def _of_file(self, path: Path, release: Release) -> Candidate:
-        """The candidate in a file; a file that has not changed since it was checked is not parsed again."""
-        status = path.stat()
-        stamp = (status.st_mtime_ns, status.st_size)
-        known = self._read.get(path)
-        if known and known[0] == stamp:
-            return known[1]
-        descriptor = read_descriptor(path)
+    def _checked(self, descriptor: ModelDescriptor, release: Release) -> Candidate:
         if (descriptor.study_instance_uid, descriptor.patient_id) != (release.study_instance_uid, release.patient_id):
             raise ObjectError(
                 f"the archive lists {release.name} as something else than it is",
@@ -73,18 +84,16 @@ class DescriptorCache:
                 found=f"Patient ID {release.patient_id}, study {release.study_instance_uid}",
                 remedy="Someone changed it in the archive: remove it there and store the model again.",
             )
-        candidate = Candidate(
+        return Candidate(
             card=descriptor.card,
             identity=descriptor.identity,
             where=self._archive.name,
             total_bytes=descriptor.total_bytes,
             study_instance_uid=release.study_instance_uid,
         )
-        self._read[path] = (stamp, candidate)
-        return candidate
 
     def _fetch(self, release: Release, into: Path) -> Path:
-        """The one instance of the release's descriptor series."""
+        """The one instance of the release's descriptor series, in ``into``."""
         series = self._archive.find(
             Level.SERIES, {"StudyInstanceUID": release.study_instance_uid}, ("SeriesInstanceUID", "SeriesNumber")
         )
@@ -97,26 +106,49 @@ class DescriptorCache:
                 remedy="It was stored in part, or the archive lost an instance: store the model again.",
             )
         paths = self._archive.fetch(Wanted(release.study_instance_uid, min(first)), into)
-        descriptors = [path for path in paths if recognise(path).kind is ObjectKind.DESCRIPTOR]
-        if len(descriptors) != 1:
-            raise ObjectError(
-                f"{release.name} is not a model that this software can use",
-                expected="one descriptor",
-                found="; ".join(recognise(path).reason for path in paths) or "nothing",
-                remedy="Pack it again as an IODeep object.",
-            )
-        return descriptors[0]
+        if len(paths) == 1:
+            return paths[0]
+        for path in paths:
+            path.unlink()
+        raise _not_usable(release, f"{len(paths)} instances")
 
-    def _ready_folder(self) -> Path:
+    def _descriptor(self, path: Path, release: Release) -> ModelDescriptor:
+        try:
+            return read_descriptor(path)
+        except ObjectError:
+            found = recognise(path)
+            if found.kind is ObjectKind.DESCRIPTOR:
+                raise
+            raise _not_usable(release, found.reason) from None
+
+    @contextmanager
+    def _incoming(self) -> Iterator[Path]:
+        """A folder for what is fetched, on the disk of what is kept."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            folder = tempfile.TemporaryDirectory(prefix="incoming-", dir=self._folder)
         except OSError as error:
-            raise LocalStorageError(f"the cache folder {self._folder} cannot be made: {error.strerror}") from error
-        return self._folder
+            raise LocalStorageError(f"the cache folder {self._folder} cannot be written: {error.strerror}") from error
+        with folder as name:
+            yield Path(name)
 
     def _unusable(self, release: Release, reason: str) -> UnusableModel:
         uid = release.study_instance_uid
         return UnusableModel(release.name, uid, self._archive.name, reason, study_instance_uid=uid)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    status = Path(path).stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _not_usable(release: Release, found: str) -> ObjectError:
+    return ObjectError(
+        f"{release.name} is not a model that this software can use",
+        expected="one descriptor",
+        found=found,
+        remedy="Pack it again as an IODeep object.",
+    )
 
 
 def _is_descriptor(number: str) -> bool:

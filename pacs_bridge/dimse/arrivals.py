@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -120,22 +121,24 @@ class Arrivals:
         if incoming.path is None:
             self.unasked += 1
             return _NOT_AUTHORIZED, "this instance was not asked for"
-        reason = self._mismatch(incoming.path, uid)
-        if reason:
-            self.reasons[uid] = reason
-            return _DOES_NOT_MATCH, reason
+        try:
+            instance = read_instance(incoming.path)
+        except IODeepError as error:
+            return self._refused(uid, error.problem)
+        if reason := self._mismatch(instance, uid):
+            return self._refused(uid, reason)
         with self._lock:
             kept = incoming.path.rename(self._folder / f"{uid}.dcm")
             self._arrived.add(uid)
-            self._on_instance(read_instance(kept))
+            self._on_instance(replace(instance, path=kept))
         return commands.SUCCESS, ""
 
-    def _mismatch(self, path: Path, uid: str) -> str:
-        """Why the file is not the instance that was asked for."""
-        try:
-            instance = read_instance(path)
-        except IODeepError as error:
-            return error.problem
+    def _refused(self, uid: str, reason: str) -> tuple[int, str]:
+        self.reasons[uid] = reason
+        return _DOES_NOT_MATCH, reason
+
+    def _mismatch(self, instance: Instance, uid: str) -> str:
+        """Why it is not the instance that was asked for."""
         if instance.uid != uid:
             return "its data set bears another SOP Instance UID"
         if instance.study != self._wanted.study or self._wanted.series not in (None, instance.series):

@@ -17,6 +17,8 @@ from iodeep.errors import ArchiveUnreachableError
 from pacs_bridge.dimse.watch import POLL_S, Watch
 
 _BUFFER = 1 << 20
+_Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
+"""One call to the system, where the default one on Linux makes, fills and closes a descriptor of its own."""
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 """Linux only; elsewhere a small answer may take 40 ms more."""
 
@@ -156,7 +158,7 @@ def _connected(connection: socket.socket, address: object, check: Callable[[], N
 
 
 def _is_ready(connection: socket.socket, event: int, seconds: float) -> bool:
-    with selectors.DefaultSelector() as selector:
+    with _Selector() as selector:
         selector.register(connection, event)
         return bool(selector.select(seconds))
 
