@@ -81,6 +81,8 @@ class SourceAxis:
 class Image:
     """What the network will see: float32 (channel, axis 0, axis 1, axis 2), often a view with other strides.
 
+    On the way there it may still hold the integers of its source (:mod:`iodeep.inference.preprocessing`).
+
     ``axes``: of the three array axes; ``source_shape`` and ``source_affine``: of the first input's series.
     """
 

@@ -20,7 +20,10 @@ SAME_GRID_MM = 1e-3
 
 
 def channels_of(card: ModelCard, scans: Mapping[str, Scan]) -> Image:
-    """One float32 channel an input, in the card's order; that the frames of reference agree is the caller's to know."""
+    """One channel an input, in the card's order; that the frames of reference agree is the caller's to know.
+
+    float32, but a single input of integers is handed on as it is, to be read only.
+    """
     names = [network_input.name for network_input in card.inputs]
     if set(names) != set(scans):
         raise InputError(
@@ -31,9 +34,11 @@ def channels_of(card: ModelCard, scans: Mapping[str, Scan]) -> Image:
     first = scans[names[0]]
     for name in names:
         _check(name, scans[name])
-    voxels = np.empty((len(names), *first.voxels.shape), np.float32)
-    for channel, name in zip(voxels, names, strict=True):
-        _fill(channel, scans[name], first, name)
+    voxels = first.voxels[None]
+    if len(names) > 1 or first.voxels.dtype.kind not in "iu":
+        voxels = np.empty((len(names), *first.voxels.shape), np.float32)
+        for channel, name in zip(voxels, names, strict=True):
+            _fill(channel, scans[name], first, name)
     slices, rows, columns = first.voxels.shape
     axes = SourceAxis.whole(0, slices), SourceAxis.whole(1, rows), SourceAxis.whole(2, columns)
     return Image(voxels, axes, (slices, rows, columns), np.asarray(first.affine, np.float64))

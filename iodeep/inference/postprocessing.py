@@ -23,7 +23,7 @@ Numbers = npt.NDArray[Any]
 def tidied_labels(labels: Numbers, segments: int, steps: Sequence[Postprocessing], voxel_ml: float) -> None:
     """Apply ``steps`` in place to segments that exclude each other."""
     for step in steps:
-        box = box_of(labels != 0)
+        box = box_of(labels)
         if box is None:
             return
         chosen = tuple(step.segments) or tuple(range(1, segments + 1))
@@ -49,13 +49,13 @@ def tidied_masks(masks: Mask, steps: Sequence[Postprocessing], voxel_ml: float) 
                 _keep_components(mask[box].view(np.uint8), (1,), _rule(step, voxel_ml))
 
 
-def box_of(mask: Mask) -> Box | None:
-    """The bounding box of what is set; None where nothing is."""
-    planes = np.flatnonzero(mask.any(axis=(1, 2)))
+def box_of(mask: Mask | Numbers) -> Box | None:
+    """The bounding box of what is set, or not 0; None where nothing is. The largest is found faster than any."""
+    planes = np.flatnonzero(mask.max(axis=(1, 2)))
     if not len(planes):
         return None
     first = slice(int(planes[0]), int(planes[-1]) + 1)
-    flat: Mask = np.any(mask[first], axis=0)
+    flat = mask[first].max(axis=0)
     rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
     return first, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
@@ -128,11 +128,16 @@ def _keep_components(labels: Numbers, chosen: tuple[int, ...], rule: Keep) -> No
     sizes, label_of = _measured(components, considered, count)
     keep = rule(sizes, label_of)
     keep[0] = True
+    if keep.all():
+        return
     np.multiply(labels, keep.astype(labels.dtype)[components], out=labels)
 
 
 def _measured(components: Numbers, labels: Numbers, count: int) -> tuple[npt.NDArray[np.int64], Numbers]:
     """Voxels and label of each component; in blocks, because numpy counts in a copy of eight bytes a voxel."""
+    if count == 1:
+        size = np.count_nonzero(components)
+        return np.array([components.size - size, size]), np.array([0, labels.max()], labels.dtype)
     sizes = np.zeros(count + 1, np.int64)
     label_of = np.zeros(count + 1, labels.dtype)
     thickness = max(1, len(components) // 8)

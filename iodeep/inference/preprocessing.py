@@ -1,6 +1,7 @@
 """The card's preprocessing steps, one function each, exactly as their docstrings in :mod:`iodeep.card.processing` say.
 
-An image owns its voxels: intensity steps change them in place, spatial steps hand on a view where they can. With
+An image of float32 owns its voxels: intensity steps change them in place, spatial steps hand on a view where they can.
+Integers stay what they are until a step needs floats, because a resampled image is often much smaller than its source. With
 several inputs, intensities are taken channel by channel; a crop is the union of all channels' foreground.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from iodeep.errors import InputError
 from iodeep.inference import intensity
-from iodeep.inference.image import Image, Shape
+from iodeep.inference.image import Floats, Image, Shape
 from iodeep.inference.resampling import resized
 
 if TYPE_CHECKING:
@@ -32,8 +33,13 @@ def preprocessed(image: Image, steps: Sequence[Preprocessing]) -> Image:
     """``image`` after every step of the card."""
     for step in steps:
         spatial = _SPATIAL.get(step.step)
-        image = spatial(image, step) if spatial else replace(image, voxels=intensity.applied(image.voxels, step))
-    return image
+        image = spatial(image, step) if spatial else replace(image, voxels=intensity.applied(_floats(image), step))
+    return replace(image, voxels=_floats(image))
+
+
+def _floats(image: Image) -> Floats:
+    """The voxels as float32, the same where they are."""
+    return image.voxels.astype(np.float32, copy=False)
 
 
 def oriented(image: Image, step: Orient) -> Image:
@@ -102,7 +108,7 @@ def padded(image: Image, step: PadToMultiple) -> Image:
     ends = [-size % step.multiple for size in image.shape]
     if not any(ends):
         return image
-    voxels = np.pad(image.voxels, [(0, 0), *((0, end) for end in ends)], constant_values=step.value)
+    voxels = np.pad(_floats(image), [(0, 0), *((0, end) for end in ends)], constant_values=step.value)
     return replace(image, voxels=voxels)
 
 

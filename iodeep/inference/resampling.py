@@ -6,7 +6,9 @@ and ``skimage.transform.resize``. There is no smoothing before shrinking.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +18,15 @@ from iodeep.inference.image import Floats, Shape, SourceAxis
 Positions = npt.NDArray[np.float64]
 
 
-def resized(volume: Floats, shape: Shape, interpolation: str) -> Floats:
-    """``volume`` (three axes) with ``shape`` voxels; ``interpolation`` is nearest, linear or cubic."""
+def resized(volume: npt.NDArray[Any], shape: Shape, interpolation: str) -> npt.NDArray[Any]:
+    """``volume`` (three axes, of floats or integers) with ``shape`` voxels; ``interpolation`` is nearest, linear or cubic."""
     if volume.shape == shape:
         return volume
-    resize: Callable[[Floats, Shape], Floats] = {"nearest": _nearest, "linear": _linear, "cubic": _cubic}[interpolation]
+    resize: Callable[[npt.NDArray[Any], Shape], npt.NDArray[Any]] = {
+        "nearest": _nearest,
+        "linear": _linear,
+        "cubic": _cubic,
+    }[interpolation]
     order = np.argsort([-abs(stride) for stride in volume.strides], kind="stable")
     first, second, third = (shape[axis] for axis in order)
     return resize(volume.transpose(order), (first, second, third)).transpose(np.argsort(order))
@@ -31,35 +37,87 @@ def centres(old: int, new: int) -> Positions:
     return np.asarray((np.arange(new) + 0.5) * (old / new) - 0.5, np.float64)
 
 
-def interpolated(volume: Floats, axis: int, positions: Positions) -> Floats:
+@dataclass(frozen=True)
+class _Reading:
+    """How an axis is read at positions between its voxels: the two around each, and the share of the upper one."""
+
+    lower: npt.NDArray[np.intp]
+    upper: npt.NDArray[np.intp]
+    weight: Floats
+
+    @classmethod
+    def at(cls, positions: Positions, length: int) -> _Reading:
+        """Beyond the ends the last value goes on."""
+        inside = np.clip(positions, 0, length - 1)
+        lower = np.floor(inside).astype(np.intp)
+        return cls(lower, np.minimum(lower + 1, length - 1), (inside - lower).astype(np.float32))
+
+    def of_plane(self, plane: Floats, axis: int) -> Floats:
+        """A plane read along its axis 0 or 1."""
+        low, out = plane.take(self.lower, axis), plane.take(self.upper, axis)
+        np.subtract(out, low, out=out)
+        np.multiply(out, self.weight if axis == 1 else self.weight[:, None], out=out)
+        return np.add(out, low, out=out)
+
+
+def interpolated(volume: npt.NDArray[Any], axis: int, positions: Positions) -> Floats:
     """``volume`` read at ``positions`` along ``axis``, linearly; beyond the ends the last value goes on."""
-    last = volume.shape[axis] - 1
-    inside = np.clip(positions, 0, last)
-    lower = np.floor(inside).astype(np.intp)
-    upper = np.minimum(lower + 1, last)
-    weight = (inside - lower).astype(np.float32)
-    if axis == 0:
-        return _blended_planes(volume, lower, upper, weight)
-    out = np.empty((*volume.shape[:axis], len(positions), *volume.shape[axis + 1 :]), np.float32)
-    shaped = weight if axis == 2 else weight[:, None]
-    for source, target in zip(volume, out, strict=True):
-        low = source.take(lower, axis - 1)
-        np.subtract(source.take(upper, axis - 1), low, out=target)
-        np.multiply(target, shaped, out=target)
-        np.add(target, low, out=target)
+    return _interpolated(volume, {axis: positions}, [axis])
+
+
+def _interpolated(volume: npt.NDArray[Any], positions: Mapping[int, Positions], order: Sequence[int]) -> Floats:
+    """``volume`` read along the axes in ``order``, plane by plane: each is finished while it is in the cache.
+
+    Only what is returned takes memory of the volume's size, and integers become floats here.
+    """
+    readings = {axis: _Reading.at(positions[axis], volume.shape[axis]) for axis in order}
+    place = order.index(0) if 0 in order else len(order)
+    source = _Planes(volume, [(axis - 1, readings[axis]) for axis in order[:place]])
+    later = [(axis - 1, readings[axis]) for axis in order[place + 1 :]]
+    sizes = [len(positions.get(axis, range(volume.shape[axis]))) for axis in range(3)]
+    out = np.empty(sizes, np.float32)
+    for index, target in enumerate(out):
+        plane = source.blended(readings[0], index) if 0 in readings else source.plane(index)
+        for axis, reading in later:
+            plane = reading.of_plane(plane, axis)
+        target[...] = plane
     return out
 
 
-def _blended_planes(volume: Floats, lower: npt.NDArray[np.intp], upper: npt.NDArray[np.intp], weight: Floats) -> Floats:
-    out = np.empty((len(weight), *volume.shape[1:]), np.float32)
-    for target, low, high, share in zip(out, lower, upper, weight, strict=True):
-        np.subtract(volume[high], volume[low], out=target)
-        np.multiply(target, share, out=target)
-        np.add(target, volume[low], out=target)
-    return out
+class _Planes:
+    """The planes of a volume as floats, read along axes within the plane; the last two are kept."""
+
+    def __init__(self, volume: npt.NDArray[Any], readings: Sequence[tuple[int, _Reading]]) -> None:
+        self._volume = volume
+        self._readings = readings
+        self._kept: dict[int, Floats] = {}
+        self._converted = np.empty(volume.shape[1:], np.float32) if readings else None
+
+    def _floats(self, index: int) -> Floats:
+        """A plane of the volume, in one piece of memory for all of them where nothing of it is kept."""
+        if self._converted is None or self._volume.dtype == np.float32:
+            return np.asarray(self._volume[index], np.float32)
+        np.copyto(self._converted, self._volume[index])
+        return self._converted
+
+    def plane(self, index: int) -> Floats:
+        """One plane; not to be written to."""
+        if index not in self._kept:
+            plane = self._floats(index)
+            for axis, reading in self._readings:
+                plane = reading.of_plane(plane, axis)
+            self._kept = {**dict(list(self._kept.items())[-1:]), index: plane}
+        return self._kept[index]
+
+    def blended(self, reading: _Reading, index: int) -> Floats:
+        """Between the two planes around a position."""
+        low, high = self.plane(int(reading.lower[index])), self.plane(int(reading.upper[index]))
+        out = np.subtract(high, low)
+        np.multiply(out, reading.weight[index], out=out)
+        return np.add(out, low, out=out)
 
 
-def _nearest(volume: Floats, shape: Shape) -> Floats:
+def _nearest(volume: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
     """The voxel whose centre is nearest: ``nearest-exact`` of torch."""
     for axis in _shrinking_first(volume.shape, shape):
         wanted = (
@@ -70,14 +128,12 @@ def _nearest(volume: Floats, shape: Shape) -> Floats:
     return volume
 
 
-def _linear(volume: Floats, shape: Shape) -> Floats:
-    for axis in _shrinking_first(volume.shape, shape):
-        if volume.shape[axis] != shape[axis]:
-            volume = interpolated(volume, axis, centres(volume.shape[axis], shape[axis]))
-    return volume
+def _linear(volume: npt.NDArray[Any], shape: Shape) -> Floats:
+    order = [axis for axis in _shrinking_first(volume.shape, shape) if volume.shape[axis] != shape[axis]]
+    return _interpolated(volume, {axis: centres(volume.shape[axis], shape[axis]) for axis in order}, order)
 
 
-def _cubic(volume: Floats, shape: Shape) -> Floats:
+def _cubic(volume: npt.NDArray[Any], shape: Shape) -> Floats:
     """Cubic B-splines, as nnU-Net resamples images (``skimage.transform.resize`` of order 3)."""
     from scipy import ndimage  # a third of a second that most runs don't need
 

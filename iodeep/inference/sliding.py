@@ -72,10 +72,10 @@ class Accumulator:
         self._sinks = sinks
 
     def add(self, window: Window, output: Floats) -> None:
-        """Add ``output``, the part of the window (channel and three axes) that lies on the volume."""
+        """Add ``output``, the part of the window (channel and three axes) that lies on the volume; it is worked on in place."""
         first = max(window.start[self._lead], 0)
         self._finish(first)
-        weighted = output * _weights(window.weights)
+        weighted = np.multiply(output, _weights(window.weights), out=output if output.flags.writeable else None)
         moved = np.moveaxis(weighted, self._lead + 1, 1)
         beside = [
             slice(max(start, 0), max(start, 0) + output.shape[axis + 1])
