@@ -89,7 +89,7 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         PEERS[options.peer](folder / "peer") as peer,
         open_archive(peer.settings().model_copy(update={"timeout_s": 300.0})) as archive,
     ):
-        storing = sum(timed(lambda paths=paths: archive.store(paths)) for paths in packed(options.models, folder))
+        storing = sum(archive.store(paths).seconds for paths in packed(options.models, folder))
         catalogue = Catalogue(archive, cache, max_age_s=MAX_AGE_S)
         cold = timed(catalogue.refresh)
         again = timed(Catalogue(archive, cache, max_age_s=MAX_AGE_S).refresh)

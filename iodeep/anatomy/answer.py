@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from iodeep.anatomy.evidence import Attribute
@@ -57,7 +58,7 @@ class AnatomyAnswer:
         """Whether there is any answer."""
         return bool(self.ranked)
 
-    @property
+    @cached_property
     def regions(self) -> tuple[str, ...]:
         """The regions' defined terms, the likeliest first."""
         return tuple(entry.region for entry in self.ranked)

@@ -72,10 +72,6 @@ class Vocabulary:
 
     words: tuple[Word, ...]
 
-    def without_source(self, source: str) -> Vocabulary:
-        """The same without the entries of one source: to measure what they are worth."""
-        return Vocabulary(tuple(word for word in self.words if word.source != source))
-
 
 def built_in_vocabulary() -> Vocabulary:
     """The words that the package carries, and the defined terms of PS3.16 Annex L themselves."""

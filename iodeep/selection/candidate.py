@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from iodeep.card import ModelCard
 from iodeep.model_object.identity import ModelIdentity
@@ -24,12 +25,12 @@ class Candidate:
     distrusted: str = ""
     """Why the site's trust policy does not accept it, where that is so."""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Name and version, as shown to people."""
         return f"{self.card.name} {self.card.version}"
 
-    @property
+    @cached_property
     def uid(self) -> str:
         """The descriptor's SOP Instance UID; the card's token and version for a bare card."""
         return self.identity.sop_instance_uid if self.identity else f"{self.card.token}-{self.card.version}"

@@ -17,6 +17,8 @@ from iodeep.selection.region_fit import of_one_sex, region_fit, sex_excludes
 from iodeep.selection.rules import SiteRules
 from iodeep.selection.verdict import Outcome
 
+_NO_SIDE = Outcome("side", passed=True, sentence="The model is not for one side only.")
+_SEX_HOLDS = Outcome("sex", passed=True, sentence="Patient's Sex does not speak against it.")
 _ENHANCED = frozenset({ContrastPhase.ARTERIAL, ContrastPhase.VENOUS, ContrastPhase.DELAYED})
 
 
@@ -65,7 +67,7 @@ def _region(target: Target, facts: SeriesFacts, answer: AnatomyAnswer, rules: Si
 
 def _laterality(target: Target, answer: AnatomyAnswer) -> Outcome:
     if target.laterality in {None, Laterality.BOTH}:
-        return Outcome("side", passed=True, sentence="The model is not for one side only.")
+        return _NO_SIDE
     assert target.laterality is not None
     side = {"L": "left", "R": "right"}[target.laterality.value]
     if answer.side is None:
@@ -89,7 +91,7 @@ def _sex(target: Target, facts: SeriesFacts, answer: AnatomyAnswer) -> Outcome:
             passed=False,
             sentence=f"The model is for {region}; neither Patient's Sex nor a description says that there is one.",
         )
-    return Outcome("sex", passed=True, sentence="Patient's Sex does not speak against it.")
+    return _SEX_HOLDS
 
 
 def _nature(wanted: NetworkInput, facts: SeriesFacts) -> Outcome:
@@ -102,6 +104,8 @@ def _nature(wanted: NetworkInput, facts: SeriesFacts) -> Outcome:
 
 
 def _image_type(wanted: NetworkInput, facts: SeriesFacts) -> Iterator[Outcome]:
+    if not wanted.eligibility.image_type_required and not wanted.eligibility.image_type_forbidden:
+        return
     values = {value for image_type in facts.image_types for value in image_type}
     shown = "\\".join(facts.image_type) or "not given"
     missing = [value for value in wanted.eligibility.image_type_required if value.upper() not in values]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from iodeep.anatomy import AnatomyAnswer
@@ -40,7 +41,7 @@ class Judged:
     inputs: Mapping[str, str] = field(default_factory=dict)
     """The model's input name -> Series Instance UID that it would be given."""
 
-    @property
+    @cached_property
     def fits(self) -> bool:
         """Whether every hard requirement holds."""
         return all(outcome.passed for outcome in self.outcomes)

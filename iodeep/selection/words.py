@@ -29,7 +29,7 @@ def labels_in(text: str, modality: str) -> frozenset[str]:
 
 
 def _longest(tokens: list[str], modality: str) -> tuple[int, set[str]]:
-    for length in range(len(tokens), 0, -1):
+    for length in range(len(tokens) if tokens[0] in _beginnings() else 1, 0, -1):
         labels = {
             label
             for spelling in _with_stems(tokens[:length])
@@ -46,6 +46,12 @@ def _with_stems(tokens: list[str]) -> Iterator[tuple[str, ...]]:
     *before, last = tokens
     for end in range(len(last), _SHORTEST_STEM - 1, -1):
         yield (*before, f"{last[:end]}*")
+
+
+@cache
+def _beginnings() -> frozenset[str]:
+    """The words that a phrase of several words begins with."""
+    return frozenset(phrase[0] for phrase in _phrases() if len(phrase) > 1)
 
 
 @cache
