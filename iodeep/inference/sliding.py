@@ -72,10 +72,11 @@ class Accumulator:
         self._sinks = sinks
 
     def add(self, window: Window, output: Floats) -> None:
-        """Add ``output``, the part of the window (channel and three axes) that lies on the volume; it is worked on in place."""
+        """Add ``output``, the part of the window (channel and three axes) that lies on the volume; it may be changed."""
         first = max(window.start[self._lead], 0)
         self._finish(first)
-        weighted = np.multiply(output, _weights(window.weights), out=output if output.flags.writeable else None)
+        in_place = output.dtype == np.float32 and output.flags.writeable
+        weighted = np.multiply(output, _weights(window.weights), out=output if in_place else None)
         moved = np.moveaxis(weighted, self._lead + 1, 1)
         beside = [
             slice(max(start, 0), max(start, 0) + output.shape[axis + 1])
