@@ -6,6 +6,7 @@ A requirement that cannot be checked yet (geometry, before images are read) stay
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from iodeep.anatomy import AnatomyAnswer
 from iodeep.anatomy.answer import Side
@@ -27,7 +28,7 @@ def series_outcomes(
 ) -> tuple[Outcome, ...]:
     """Every requirement that a model's input has of a series, in the order in which people ask."""
     return (
-        _modality(wanted, facts),
+        _modality(wanted.modality, facts.modality),
         _region(card.target, facts, answer, rules),
         _laterality(card.target, answer),
         _sex(card.target, facts, answer),
@@ -38,11 +39,10 @@ def series_outcomes(
     )
 
 
-def _modality(wanted: NetworkInput, facts: SeriesFacts) -> Outcome:
-    holds = wanted.modality == facts.modality
-    found = facts.modality or "not given"
-    sentence = f"The model needs {wanted.modality} and the series' modality is {found}."
-    return Outcome("modality", holds, sentence)
+@lru_cache(maxsize=1024)
+def _modality(wanted: str, found: str) -> Outcome:
+    sentence = f"The model needs {wanted} and the series' modality is {found or 'not given'}."
+    return Outcome("modality", wanted == found, sentence)
 
 
 def _region(target: Target, facts: SeriesFacts, answer: AnatomyAnswer, rules: SiteRules) -> Outcome:

@@ -31,6 +31,10 @@ _CLOSENESS = {
     0: "another region",
 }
 
+_NO_DISEASE = Point("disease", 0.0, "It is about anatomy, not about one disease.")
+_NEWEST = Point("release", 0.0, "It is the newest release of this model here.")
+_OLDER = Point("release", -1.0, "A newer release of this model is here.")
+
 
 def points_of(
     candidate: Candidate,
@@ -82,7 +86,7 @@ def _disease(card: ModelCard, condition: str | None) -> Point:
     if card.target.conditions:
         named = ", ".join(term.meaning for term in card.target.conditions)
         return Point("disease", -1.0, f"It is about {named}, which was not asked for.")
-    return Point("disease", 0.0, "It is about anatomy, not about one disease.")
+    return _NO_DISEASE
 
 
 def _anatomy(card: ModelCard, answer: AnatomyAnswer) -> Point:
@@ -103,8 +107,8 @@ def _acquisition(card: ModelCard) -> Point:
 
 def _release(card: ModelCard, newest: Mapping[str, int]) -> Point:
     if card.version.number == newest.get(card.token, 0):
-        return Point("release", 0.0, "It is the newest release of this model here.")
-    return Point("release", -1.0, "A newer release of this model is here.")
+        return _NEWEST
+    return _OLDER
 
 
 def _validation(card: ModelCard) -> Point:
