@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -28,6 +29,7 @@ SHAPE = (9, 14, 11)
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Any:
+    gc.collect()  # what earlier tests left to the collector is not this test's
     files, children = open_files(), set(psutil.Process().children(recursive=True))
     yield
     assert open_files() == files

@@ -130,6 +130,18 @@ def test_resize_does_not_care_how_the_memory_is_ordered(interpolation: str) -> N
     assert np.allclose(first, second, atol=1e-5)
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("shape", [(7, 30, 4), (18, 5, 9), (3, 3, 3), (9, 11, 30)])
+def test_integers_are_resampled_as_the_floats_that_they_are(interpolation: str, shape: tuple[int, int, int]) -> None:
+    integers = np.random.default_rng(3).integers(-32768, 32767, (9, 11, 13), dtype=np.int16)
+    turned = np.flip(integers.transpose(2, 0, 1), 1)
+
+    for source in (integers, turned):
+        assert np.array_equal(
+            resized(source, shape, interpolation), resized(source.astype(np.float32), shape, interpolation)
+        )
+
+
 def test_cubic_is_the_spline_of_scipy_corner_to_corner() -> None:
     ramp = np.broadcast_to(np.arange(8, dtype=np.float32), (4, 4, 8))
     found = resized(ramp, (4, 4, 16), "cubic")
