@@ -5,7 +5,7 @@ The same inputs give the same decision: ties are broken by name, version and UID
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from iodeep.anatomy import AnatomyAnswer, AnatomyResolver
@@ -15,7 +15,7 @@ from iodeep.selection.judging import Case, judge
 from iodeep.selection.ranking import newest_releases, order_of
 from iodeep.selection.refusal import why_not
 from iodeep.selection.rules import SiteRules
-from iodeep.selection.verdict import Decision
+from iodeep.selection.verdict import Decision, Judged
 
 
 def decide(
@@ -59,7 +59,7 @@ def decide(
         inputs=dict(best.inputs) if best and chosen else {},
         refusal=refused.sentence if refused else "",
         refused_for=refused.cause if refused else "",
-        notes=_notes(answer),
+        notes=(*_notes(answer), *(_notes_on_choice(best, judged) if best and chosen else ())),
     )
 
 
@@ -89,3 +89,15 @@ def _notes(answer: AnatomyAnswer) -> tuple[str, ...]:
     if answer.borrowed:
         notes.append("The series itself doesn't say what it shows; other series of its study do.")
     return tuple(notes)
+
+
+def _notes_on_choice(best: Judged, judged: Sequence[Judged]) -> Iterator[str]:
+    """What somebody who trusts the choice should know: it could have been another series, or another release."""
+    if best.also_fitting:
+        yield (
+            f"{len(best.also_fitting)} other series would fit as well ({', '.join(best.also_fitting)}); the one with the "
+            "most slices was taken. Name a series to choose another."
+        )
+    for entry in judged:
+        if isinstance(entry.candidate, UnusableModel):
+            yield f"{entry.candidate.name} in {entry.candidate.where} cannot be used: {entry.candidate.reason}"

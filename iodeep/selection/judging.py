@@ -93,7 +93,9 @@ def _single(candidate: Candidate, standing: tuple[Outcome, ...], case: Case) -> 
     best = trials[0]
     inputs = {wanted.name: best.facts.series_instance_uid} if best.fits else {}
     outcomes = (*standing, *best.outcomes)
-    return Judged(candidate, outcomes, _points(candidate, outcomes, case.answers[best.facts], case), inputs)
+    points = _points(candidate, outcomes, case.answers[best.facts], case)
+    others = tuple(trial.facts.label for trial in trials[1:] if trial.fits)
+    return Judged(candidate, outcomes, points, inputs, others)
 
 
 def _several(candidate: Candidate, standing: tuple[Outcome, ...], case: Case) -> Judged:

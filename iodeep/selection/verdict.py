@@ -40,6 +40,8 @@ class Judged:
     points: tuple[Point, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     """The model's input name -> Series Instance UID that it would be given."""
+    also_fitting: tuple[str, ...] = ()
+    """Other series asked about that would fit its one input as well, as they are called."""
 
     @cached_property
     def fits(self) -> bool:

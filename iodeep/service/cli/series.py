@@ -180,8 +180,8 @@ def render_run(console: Console, report: RunReport, archive: str) -> None:
     console.print(f"[bold]{escape(card.name)} {card.version}[/] ({card.qualification})")
     for sentence in report.sentences:
         console.print(f"  {escape(sentence)}")
-    for warning in report.warnings:
-        console.print(f"  [yellow]note[/] {escape(warning)}")
+    for note in (*report.decision.notes, *report.warnings):
+        console.print(f"  [yellow]note[/] {escape(note)}")
     for uid in report.series:
         console.print(f"  series  {escape(uid)}")
     console.print(f"  model   {identity.sop_instance_uid}  sha256 {identity.manifest_sha256}")
