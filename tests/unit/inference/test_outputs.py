@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 from onnx import TensorProto, helper, numpy_helper
+from scipy.special import expit, softmax
 
 from iodeep.card import ModelCard
 from iodeep.errors import CardError, InferenceError, IODeepError
@@ -118,11 +118,10 @@ def test_more_than_255_segments_need_two_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("activation", ["none", "softmax", "sigmoid"])
-def test_activations_equal_torch(activation: Any) -> None:
+def test_activations_equal_scipy(activation: Any) -> None:
     values = (np.random.default_rng(0).normal(size=(2, 4, 3, 5)) * 50).astype(np.float32)
-    tensor = torch.from_numpy(values)
-    expected = {"none": tensor, "softmax": tensor.softmax(1), "sigmoid": tensor.sigmoid()}[activation]
-    assert np.allclose(activated(values.copy(), activation), expected.numpy(), atol=1e-6)
+    expected = {"none": values, "softmax": softmax(values, axis=1), "sigmoid": expit(values)}[activation]
+    assert np.allclose(activated(values.copy(), activation), expected, atol=1e-6)
 
 
 def test_probabilities_must_be_probabilities(tmp_path: Path) -> None:
@@ -146,7 +145,7 @@ def test_a_softmax_head_names_the_largest_class(tmp_path: Path) -> None:
     found = run(tiny_classifier(tmp_path / NETWORK, scale=3), card(segmented=False, heads=(head("softmax"),)))
     assert found.segmentation is None
     (said,) = found.classifications
-    expected = torch.tensor([0.0, 3 * float(noise((4, 5, 6)).mean())]).softmax(0).tolist()
+    expected = softmax([0.0, 3 * float(noise((4, 5, 6)).mean())]).tolist()
     assert [one.probability for one in said.classes] == pytest.approx(expected, abs=1e-6)
     assert [one.present for one in said.classes] == [False, True]
     assert [one.code.value for one in said.classes] == ["0", "1"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import permutations, product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 from scipy import ndimage
 
 from iodeep.card import Interpolation
@@ -21,6 +23,7 @@ from iodeep.inference.placing import labels_on_source, probabilities_on_source
 from iodeep.inference.preprocessing import preprocessed
 from iodeep.inference.resampling import resized
 from iodeep.volume import Volume
+from tests.networks import save
 from tests.unit.inference.helpers import card, noise, volume
 
 ORIENTATIONS = ["".join(letters) for sides in product("RL", "AP", "SI") for letters in permutations(sides)]
@@ -112,13 +115,25 @@ def test_a_label_lies_where_the_affines_say(shape: tuple[int, int, int], onto: t
 
 
 @pytest.mark.parametrize("onto", [(9, 9, 9), (3, 20, 7), (5, 6, 1), (1, 1, 1)])
-def test_resize_equals_torch(onto: tuple[int, int, int]) -> None:
+def test_resize_equals_the_runtime_s_own(tmp_path: Path, onto: tuple[int, int, int]) -> None:
     source = noise((7, 6, 5))
-    tensor = torch.from_numpy(source)[None, None]
-    nearest = torch.nn.functional.interpolate(tensor, onto, mode="nearest-exact")[0, 0].numpy()
-    linear = torch.nn.functional.interpolate(tensor, onto, mode="trilinear", align_corners=False)[0, 0].numpy()
+    nearest = _resized_by_onnx_runtime(tmp_path, source, onto, mode="nearest", nearest_mode="round_prefer_ceil")
+    linear = _resized_by_onnx_runtime(tmp_path, source, onto, mode="linear")
     assert np.array_equal(resized(source, onto, "nearest"), nearest)
     assert np.allclose(resized(source, onto, "linear"), linear, atol=1e-6)
+
+
+def _resized_by_onnx_runtime(
+    folder: Path, source: npt.NDArray[np.float32], onto: tuple[int, int, int], **how: str
+) -> npt.NDArray[np.float32]:
+    """The Resize operator with half-pixel centres: what a network that resizes within its graph would do."""
+    node = helper.make_node("Resize", ["x", "", "", "onto"], ["y"], coordinate_transformation_mode="half_pixel", **how)
+    sizes = numpy_helper.from_array(np.array([1, 1, *onto], np.int64), "onto")
+    declared = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, None, None, None]) for name in "xy"]
+    path = save(folder / f"{how['mode']}.onnx", [node], [sizes], declared[0], [declared[1]])
+    (answer,) = onnxruntime.InferenceSession(str(path)).run(None, {"x": source[None, None]})
+    resized_there: npt.NDArray[np.float32] = answer[0, 0]
+    return resized_there
 
 
 @pytest.mark.parametrize("interpolation", list(Interpolation))
