@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """How long a catalogue of many releases takes on a real archive: read cold, refreshed warm, and one decision.
 
-    scripts/bench_catalogue.py --models 1000 --peer orthanc [--json]
+    scripts/bench catalogue --models 1000 --peer orthanc [--json]
 
 Releases with small networks are packed and stored (descriptor and one part each, both in series of their own). Then, each
 in seconds of wall-clock: *cold* asks for the list and fetches and checks every descriptor into an empty cache; *again*

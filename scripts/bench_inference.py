@@ -1,6 +1,6 @@
 """What inference costs around the network: total time minus time inside the network, beside plain ONNX Runtime.
 
-``python scripts/bench_inference.py [--case brain|ct] [--runs N]``. The CT is synthetic (200 x 512 x 512) and its network
+``scripts/bench inference [--case brain|ct] [--runs N]``. The CT is synthetic (200 x 512 x 512) and its network
 a UNet with random weights: speed, not accuracy. Runs through IODeep and direct runs of the same network alternate.
 """
 

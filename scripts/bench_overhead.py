@@ -1,6 +1,6 @@
 """What `iodeep run` costs around the network: the whole command's time minus the time inside the network, as a share.
 
-``python scripts/bench_overhead.py [--case head|ct] [--subject archive|folder] [--runs N] [--base N]``. Each run is the
+``scripts/bench overhead [--case head|ct] [--subject archive|folder] [--runs N] [--base N]``. Each run is the
 command as a user types it, in a process of its own with an empty cache, on a series that the archive (the embedded one) has
 under a UID of its own: retrieve the series, select, fetch and verify the model, run, build, store, prove stored. With
 ``--subject folder`` the series is read from its local folder: what is left is ours alone, without the archive's pace.

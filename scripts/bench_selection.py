@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """How often the region of real series is answered rightly: our resolver beside two baselines, on a table of series.
 
-    scripts/bench_selection.py TABLE.csv [--rows] [--json]
+    scripts/bench selection TABLE.csv [--rows] [--json]
 
 TABLE.csv has the columns collection, Modality, BodyPartExamined, StudyDescription, SeriesDescription, n_series, region
 (head, chest, breast, abdomen or pelvis: what the collection images), evidence and evidence_blank (yes, other, no).

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Store and retrieve beside DCMTK's storescu and getscu on the same archives, interleaved; prints a table.
 
-    scripts/bench_transfer.py --megabytes 1024 --rounds 3
-    scripts/bench_transfer.py --peers orthanc qrscp --folder DIR
+    scripts/bench transfer --megabytes 1024 --rounds 3
+    scripts/bench transfer --peers orthanc qrscp --folder DIR
 
 Parts of 64 MiB of Raw Data are made, or the DICOM files of --folder are taken. dcmqrscp keeps 1 GiB of a study, so it is
 given at most 15 parts. Every transfer of ours runs in a process of its own, whose peak memory is told beside that of one

@@ -1,4 +1,4 @@
-"""Time and memory of reading a CT series of 200 x 512 x 512 here and with highdicom, in turns: ``python scripts/bench_volume.py``.
+"""Time and memory of reading a CT series of 200 x 512 x 512 here and with highdicom, in turns: ``scripts/bench volume``.
 
 Each reading runs in a process of its own, so that peak memory is its own; CPU seconds, because wall-clock time is others' too.
 """
