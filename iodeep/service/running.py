@@ -110,6 +110,31 @@ class RunReport:
         }
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """What will be run on what, and under which UIDs its results are, or will be, in the archive."""
+
+    selection: Selection
+    descriptor: ModelDescriptor
+    series: tuple[ImageSeries, ...]
+    """One for each of the card's inputs, in the card's order."""
+    kind: SegKind
+    uids: ResultUids
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """Where the results are in an archive that holds them, the report first."""
+        study = self.series[0].study_instance_uid
+        report = Wanted(study, self.uids.report_series, (self.uids.report,))
+        segmentation = Wanted(study, self.uids.segmentation_series, (self.uids.segmentation,))
+        return (report, segmentation) if self.descriptor.card.segmentation else (report,)
+
+    def report(self, **found: Any) -> RunReport:
+        """The choice, with what was found."""
+        uids = tuple(each.series_instance_uid for each in self.series)
+        return RunReport(self.selection.decision, uids, self.descriptor, self.uids, self.kind, **found)
+
+
 def run_job(
     job: Job,
     engine: Engine,
@@ -122,56 +147,23 @@ def run_job(
     """Do the job; ``Refusal`` where no model fits, with the decision's own sentences."""
     watch = watch or Stopwatch()
     with watch.stage("select"):
-        selection = select_model(
-            job.subject,
-            job.archive,
-            job.cache,
-            job.policy,
-            wanted_model=job.wanted_model,
-            condition=job.condition,
-            progress=progress,
-        )
-        chosen = selection.decision.chosen
-        if chosen is None or chosen.identity is None:
-            raise Refusal(selection.decision.refusal)
-        descriptor = _fresh_descriptor(job.archive, chosen, workspace)
-        series = _inputs(selection, descriptor)
-        kind = _kind(job, descriptor)
-        source_uids = tuple(each.series_instance_uid for each in series)
-        uids = result_uids(tuple(map(images_of, series)), descriptor.identity, kind)
-        wanted = _wanted(series[0].study_instance_uid, uids, descriptor)
-        held = () if job.dry_run else _held(job.archive, wanted)
-    if held == wanted:
-        return _what_is_there(job, selection, descriptor, source_uids, uids, kind, wanted, workspace, watch)
-    with watch.stage("fetch and verify model"):
-        model = obtain_model(job.archive, descriptor, job.cache, progress=progress, cancel=cancel)
-    with watch.stage("read images"):
-        volumes = {
-            asked.name: each.read_volume(progress, cancel)
-            for asked, each in zip(descriptor.card.inputs, series, strict=True)
-        }
-    import_meanwhile()
-    with watch.stage("run network"):
-        prediction = engine.run(
-            descriptor.card,
-            model.files,
-            volumes,
-            probabilities=kind is SegKind.FRACTIONAL,
-            progress=progress,
-            cancel=cancel,
-        )
+        choice = _chosen(job, workspace, progress)
+        held = () if job.dry_run else _held(job.archive, choice.wanted)
+    if held == choice.wanted:
+        return _what_is_there(job, choice, workspace, watch)
+    volumes, prediction = _predicted(job, choice, engine, watch, progress, cancel)
     with watch.stage("build and check results"):
         from iodeep.results import build_results, write_results  # here by now: import_meanwhile
 
         results = build_results(
-            series[0],
+            choice.series[0],
             prediction,
-            descriptor.card,
-            descriptor.identity,
-            kind=kind,
-            decided=why(selection.decision),
+            choice.descriptor.card,
+            choice.descriptor.identity,
+            kind=choice.kind,
+            decided=why(choice.selection.decision),
             now=_moment(job.archive, held, workspace),
-            further_series=series[1:],
+            further_series=choice.series[1:],
         )
         files = write_results(results, job.out or workspace / "results")
     if not job.dry_run:
@@ -180,13 +172,8 @@ def run_job(
         with watch.stage("prove stored"):
             job.archive.verify_stored(files, progress=progress)
     with watch.stage("draw picture"):
-        pictures = _picture(job, volumes, prediction, descriptor, results)
-    return RunReport(
-        selection.decision,
-        source_uids,
-        descriptor,
-        results.uids,
-        kind,
+        pictures = _picture(job, volumes, prediction, choice.descriptor, results)
+    return choice.report(
         stored=not job.dry_run,
         sentences=results.sentences,
         volumes_ml=results.volumes_ml,
@@ -194,35 +181,71 @@ def run_job(
         seconds=watch.seconds,
         network_seconds=prediction.seconds,
         engine=prediction.engine,
-        warnings=tuple(warning for each in series for warning in each.warnings),
+        warnings=tuple(warning for each in choice.series for warning in each.warnings),
     )
 
 
-def _what_is_there(
+def _chosen(job: Job, workspace: Path, progress: ProgressSink) -> _Choice:
+    selection = select_model(
+        job.subject,
+        job.archive,
+        job.cache,
+        job.policy,
+        wanted_model=job.wanted_model,
+        condition=job.condition,
+        progress=progress,
+    )
+    chosen = selection.decision.chosen
+    if chosen is None or chosen.identity is None:
+        raise Refusal(selection.decision.refusal)
+    descriptor = _fresh_descriptor(job.archive, chosen, workspace)
+    series = _inputs(selection, descriptor)
+    kind = _kind(job, descriptor)
+    uids = result_uids(tuple(map(images_of, series)), descriptor.identity, kind)
+    return _Choice(selection, descriptor, series, kind, uids)
+
+
+def _predicted(
     job: Job,
-    selection: Selection,
-    descriptor: ModelDescriptor,
-    source_uids: tuple[str, ...],
-    uids: ResultUids,
-    kind: SegKind,
-    wanted: tuple[Wanted, ...],
-    workspace: Path,
+    choice: _Choice,
+    engine: Engine,
     watch: Stopwatch,
-) -> RunReport:
+    progress: ProgressSink,
+    cancel: Cancellation | None,
+) -> tuple[dict[str, Volume], Prediction]:
+    """The series' voxels by the card's input names, and what the verified network says of them."""
+    card = choice.descriptor.card
+    with watch.stage("fetch and verify model"):
+        model = obtain_model(job.archive, choice.descriptor, job.cache, progress=progress, cancel=cancel)
+    with watch.stage("read images"):
+        volumes = {
+            asked.name: each.read_volume(progress, cancel)
+            for asked, each in zip(card.inputs, choice.series, strict=True)
+        }
+    import_meanwhile()
+    with watch.stage("run network"):
+        prediction = engine.run(
+            card,
+            model.files,
+            volumes,
+            probabilities=choice.kind is SegKind.FRACTIONAL,
+            progress=progress,
+            cancel=cancel,
+        )
+    return volumes, prediction
+
+
+def _what_is_there(job: Job, choice: _Choice, workspace: Path, watch: Stopwatch) -> RunReport:
     """The results of an earlier run, fetched: what they say is told again, and nothing is made."""
-    into = job.out or workspace / "results"
     from iodeep.results import volume_sentence, volumes_of_report
 
+    into = job.out or workspace / "results"
     with watch.stage("fetch results"):
-        files = [path for each in wanted for path in job.archive.fetch(each, into)]
+        files = [path for each in choice.wanted for path in job.archive.fetch(each, into)]
         volumes = volumes_of_report(pydicom.dcmread(files[0]))
-    segments = descriptor.card.segmentation.segments if descriptor.card.segmentation else ()
-    return RunReport(
-        selection.decision,
-        source_uids,
-        descriptor,
-        uids,
-        kind,
+    card = choice.descriptor.card
+    segments = card.segmentation.segments if card.segmentation else ()
+    return choice.report(
         already_there=True,
         sentences=tuple(
             volume_sentence(each.label, volumes[each.number]) for each in segments if each.number in volumes
@@ -230,7 +253,7 @@ def _what_is_there(
         volumes_ml=volumes,
         files=tuple(files) if job.out else (),
         seconds=watch.seconds,
-        warnings=not_retold(descriptor.card),
+        warnings=not_retold(card),
     )
 
 
@@ -270,7 +293,7 @@ def why(decision: Decision) -> str:
     return " ".join(outcome.sentence for outcome in judged.outcomes)
 
 
-def _inputs(selection: Selection, descriptor: ModelDescriptor) -> list[ImageSeries]:
+def _inputs(selection: Selection, descriptor: ModelDescriptor) -> tuple[ImageSeries, ...]:
     """The opened series that the decision gives to each of the card's inputs, in the card's order."""
     opened = []
     for asked in descriptor.card.inputs:
@@ -291,14 +314,7 @@ def _inputs(selection: Selection, descriptor: ModelDescriptor) -> list[ImageSeri
             expected="series of one examination without repositioning",
             found=f"{len(frames)} Frame of Reference UIDs",
         )
-    return opened
-
-
-def _wanted(study: str, uids: ResultUids, descriptor: ModelDescriptor) -> tuple[Wanted, ...]:
-    """Where the results of the run are in an archive that holds them, the report first."""
-    report = Wanted(study, uids.report_series, (uids.report,))
-    segmentation = Wanted(study, uids.segmentation_series, (uids.segmentation,))
-    return (report, segmentation) if descriptor.card.segmentation else (report,)
+    return tuple(opened)
 
 
 def _held(archive: Archive, wanted: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
