@@ -55,7 +55,7 @@ def table_rows(path: Path) -> Iterator[Mapping[str, str]]:
             for row in csv.DictReader(table, names, delimiter=delimiter):
                 yield {name: row.get(name) or "" for name in COLUMNS}
     except (OSError, csv.Error) as error:
-        raise InputError(f"the table {path} cannot be read: {error}") from error
+        raise InputError(f"the table {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 class _TableJudge:

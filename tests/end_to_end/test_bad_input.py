@@ -396,6 +396,17 @@ def test_a_full_disk(tmp_path: Path) -> None:
     explains(Ended(ended.returncode, ended.stdout, ended.stderr), ExitCode.LOCAL_STORAGE, "space")
 
 
+def test_a_page_that_cannot_be_written(iodeep: CommandLine, tmp_path: Path) -> None:
+    table = tmp_path / "series.csv"
+    table.write_text("Modality,BodyPartExamined,StudyDescription,SeriesDescription\nMR,HEAD,,\n")
+    page = tmp_path / "nowhere" / "plan.html"
+
+    ended = iodeep("select", "--table", table, "--models", CARD.parent, "--page", page)
+
+    explains(ended, ExitCode.LOCAL_STORAGE, "plan.html", "cannot be written")
+    assert not page.parent.exists()
+
+
 def test_a_time_limit(iodeep: CommandLine, archive: FilledArchive, tmp_path: Path) -> None:
     (tmp_path / "iodeep.toml").write_text("[run]\nseconds = 0.05\n")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from iodeep.errors import InputError
+from iodeep.errors import InputError, LocalStorageError
 from iodeep.ports import ProgressSink
 from iodeep.selection import (
     Candidate,
@@ -34,9 +34,19 @@ def plan(path: Path, models: str | None, page: Path | None, configuration: Confi
         if output.json:
             write_json(document)
     if page is not None:
-        page.write_text(summary_page(summary, path.name), encoding="utf-8")
+        _write_page(page, summary_page(summary, path.name))
     if not output.json:
         _render(people(), summary, page)
+
+
+def _write_page(page: Path, text: str) -> None:
+    try:
+        page.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LocalStorageError(
+            f"the page {page} cannot be written: {error.strerror}",
+            remedy="Name a file in a folder that you may write to.",
+        ) from error
 
 
 def _candidates(
