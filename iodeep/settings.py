@@ -14,19 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from iodeep.errors import SettingsError
+from iodeep.serve_settings import AETitle, FrozenSettings, ServeSettings
 
 MEBI = 1 << 20
-
-AETitle = Annotated[
-    str, StringConstraints(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$", strip_whitespace=True)
-]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Retrieve(StrEnum):
@@ -38,7 +31,7 @@ class Retrieve(StrEnum):
     WEB = "web"
 
 
-class TlsSettings(_Frozen):
+class TlsSettings(FrozenSettings):
     """Certificates for DIMSE or HTTPS (BCP 195, PS3.15 B.12): the site's CA, and our own where the PACS asks for it."""
 
     ca: Path | None = None
@@ -46,7 +39,7 @@ class TlsSettings(_Frozen):
     key: Path | None = None
 
 
-class PacsSettings(_Frozen):
+class PacsSettings(FrozenSettings):
     """One archive: where it is, how we call ourselves there, and what it can take."""
 
     name: str
@@ -85,7 +78,7 @@ class PacsSettings(_Frozen):
         return f"{self.name} ({_without_password(self.dicomweb or '')})"
 
 
-class RunSettings(_Frozen):
+class RunSettings(FrozenSettings):
     """Limits of the inference process."""
 
     memory_mib: Annotated[int, Field(ge=256)] = 16 * 1024
@@ -94,7 +87,7 @@ class RunSettings(_Frozen):
     """0: as many as the machine has cores."""
 
 
-class SelectionRule(_Frozen):
+class SelectionRule(FrozenSettings):
     """One rule of a site: what it does with the models it names, for the series it names. ``*`` and ``?`` match anything."""
 
     effect: Literal["allow", "deny", "prefer"]
@@ -112,7 +105,7 @@ class SelectionRule(_Frozen):
     """Shown with the decision."""
 
 
-class SelectionSettings(_Frozen):
+class SelectionSettings(FrozenSettings):
     """How a site narrows and orders the choice of models."""
 
     minimum_confidence: Annotated[float, Field(ge=0.5, le=1)] = 0.55
@@ -122,13 +115,14 @@ class SelectionSettings(_Frozen):
     rules: tuple[SelectionRule, ...] = ()
 
 
-class Settings(_Frozen):
+class Settings(FrozenSettings):
     """Everything that ``iodeep.toml`` may say."""
 
     pacs: dict[str, PacsSettings] = Field(default_factory=dict)
     default_pacs: str | None = None
     run: RunSettings = RunSettings()
     selection: SelectionSettings = SelectionSettings()
+    serve: ServeSettings = ServeSettings()
     vocabulary: Path | None = None
     """A hospital's own words for anatomy."""
 
