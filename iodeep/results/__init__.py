@@ -16,6 +16,7 @@ from iodeep.results.uids import ResultUids, images_of, result_uids
 
 if TYPE_CHECKING:
     from iodeep.results.building import Results, build_results, volume_sentence
+    from iodeep.results.decision_reading import decision_of_report
     from iodeep.results.geometry_check import check_geometry
     from iodeep.results.overlay import overlay_png
     from iodeep.results.reading import volumes_of_report
@@ -28,6 +29,7 @@ __all__ = [
     "accepted_kind",
     "build_results",
     "check_geometry",
+    "decision_of_report",
     "images_of",
     "import_meanwhile",
     "overlay_png",
@@ -44,6 +46,7 @@ _WHEN_ASKED_FOR = {
     "build_results": "building",
     "volume_sentence": "building",
     "check_geometry": "geometry_check",
+    "decision_of_report": "decision_reading",
     "overlay_png": "overlay",
     "volumes_of_report": "reading",
     "write_results": "writing",

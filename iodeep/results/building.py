@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -52,12 +53,14 @@ def build_results(
     kind: SegKind = SegKind.BINARY,
     run_parameters: Mapping[str, str] | None = None,
     decided: str | None = None,
+    decision: Mapping[str, Any] | None = None,
     now: datetime | None = None,
     further_series: Sequence[ImageSeries] = (),
 ) -> Results:
     """SEG and SR of one run, with the geometry of the SEG checked.
 
-    ``decided``: one line on why this model was chosen. ``now``: when the result was made; pass a job's own time and a
+    ``decided``: one line on why this model was chosen, for SEG and SR. ``decision``: the whole record of the choice, as
+    :func:`iodeep.selection.decision_record` gives it, for the SR. ``now``: when the result was made; pass a job's own time and a
     repeated job gives the same bytes. ``further_series``: what else the network was given, beside the first input.
     Errors: :class:`iodeep.errors.GeometryError` where the encoded segments don't lie where the prediction has them;
     :class:`iodeep.errors.InferenceError` for a prediction that can't be encoded.
@@ -75,7 +78,7 @@ def build_results(
         segmentation = build_segmentation(sources, further, prediction.segmentation, kind, provenance, uids)
         check_geometry(segmentation, series, prediction.segmentation, counts)
     report = build_report(
-        [*sources.images, *further], segmentation, volumes, prediction.classifications, provenance, uids
+        [*sources.images, *further], segmentation, volumes, prediction.classifications, provenance, uids, decision
     )
     return Results(segmentation, report, uids, volumes, _sentences(card, volumes, prediction.classifications))
 

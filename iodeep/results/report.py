@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from highdicom import sr
 from pydicom.dataset import Dataset
@@ -10,6 +11,7 @@ from pydicom.sr.codedict import codes
 
 from iodeep.card import Laterality, ModelCard, Segment
 from iodeep.prediction import Classification, ClassProbability
+from iodeep.results.decision_content import decision_content, identify_scheme
 from iodeep.results.provenance import Provenance, concept, shortened
 from iodeep.results.segmentation import segment_tracking_id, segment_tracking_uid, series_number
 from iodeep.results.uids import ResultUids
@@ -40,10 +42,12 @@ def build_report(
     classifications: Sequence[Classification],
     provenance: Provenance,
     uids: ResultUids,
+    decision: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """The SR of one run: a volume for each segment, each class of each head, and the model that said so.
+    """The SR of one run: a volume for each segment, each class of each head, the model that said so, and why it was chosen.
 
     ``sources``: prepared headers of every series that the network was given; the first gives patient and study.
+    ``decision``: the record of the choice, see :mod:`iodeep.results.decision_content`.
     """
     groups: list[_Group] = [
         *_segment_groups(sources[0], segmentation, volumes_ml, provenance, uids),
@@ -54,6 +58,8 @@ def build_report(
         procedure_reported=_PROCEDURES.get(sources[0].Modality, codes.SCT.ImagingProcedure),
         imaging_measurements=groups,
     )
+    if decision is not None:
+        content[0].ContentSequence.append(decision_content(decision))
     dataset = sr.Comprehensive3DSR(
         evidence=[*sources, *([] if segmentation is None else [segmentation])],
         content=content,
@@ -64,6 +70,8 @@ def build_report(
         is_complete=True,
         **provenance.instance_attributes(),
     )
+    if decision is not None:
+        identify_scheme(dataset)
     provenance.settle(dataset)
     return dataset
 

@@ -19,7 +19,7 @@ from iodeep.terms import deterministic_uid
 if TYPE_CHECKING:
     from iodeep.volume import ImageSeries
 
-RESULT_FORMAT = "1"
+RESULT_FORMAT = "2"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from iodeep.selection.candidate import Candidate, UnusableModel
 from iodeep.selection.catalogue import Catalogue, ModelRow, list_models
 from iodeep.selection.decision import decide
 from iodeep.selection.facts import SeriesFacts, facts_of_attributes, facts_of_headers
+from iodeep.selection.record import decision_record
 from iodeep.selection.rules import SiteRules, site_rules
 from iodeep.selection.shelf import candidates_in_folder
 from iodeep.selection.summary import Summary, summary_of
@@ -28,6 +29,7 @@ __all__ = [
     "candidates_in_folder",
     "decide",
     "decide_table",
+    "decision_record",
     "facts_of_attributes",
     "facts_of_headers",
     "list_models",
