@@ -112,6 +112,10 @@ class SelectionSettings(FrozenSettings):
     """Below this confidence in what a series shows no model is chosen."""
     accept_borrowed: bool = False
     """Whether a series that says nothing itself may get a model by what other series of its study say."""
+    run: Literal["best", "all"] = "best"
+    """``best``: the model that ranks first; ``all``: each model that fits, once, as far as ``most_models`` goes."""
+    most_models: Annotated[int, Field(ge=1, le=100)] = 8
+    """With ``all``: no more than so many models are run on a series; those that rank lower are named and left out."""
     rules: tuple[SelectionRule, ...] = ()
 
 
