@@ -8,6 +8,7 @@ from iodeep.selection.decision import decide
 from iodeep.selection.facts import SeriesFacts, facts_of_attributes, facts_of_headers
 from iodeep.selection.record import decision_record
 from iodeep.selection.rules import SiteRules, site_rules
+from iodeep.selection.several import each_that_fits
 from iodeep.selection.shelf import candidates_in_folder
 from iodeep.selection.summary import Summary, summary_of
 from iodeep.selection.summary_page import summary_page
@@ -30,6 +31,7 @@ __all__ = [
     "decide",
     "decide_table",
     "decision_record",
+    "each_that_fits",
     "facts_of_attributes",
     "facts_of_headers",
     "list_models",

@@ -13,49 +13,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pydicom
+from pydicom.dataset import Dataset
 from pydicom.valuerep import DT
 
 from iodeep.card import ModelCard
-from iodeep.errors import GeometryError, InputError, IntegrityError, Refusal
 from iodeep.inference import Engine
-from iodeep.model_object import ModelDescriptor, read_descriptor
+from iodeep.model_object import ModelDescriptor
 from iodeep.ports import Archive, Cancellation, Level, ProgressSink, Wanted, no_progress
 from iodeep.prediction import Prediction
-from iodeep.results import (
-    ResultUids,
-    SegKind,
-    accepted_kind,
-    images_of,
-    import_meanwhile,
-    result_uids,
-    sop_classes_to_propose,
-)
-from iodeep.selection import Candidate, Decision
-from iodeep.service.library import fetch_descriptor, obtain_model
-from iodeep.service.selecting import Selection, SitePolicy, select_model
-from iodeep.service.subjects import Subject
+from iodeep.results import ResultUids, SegKind, import_meanwhile
+from iodeep.selection import Decision, decision_record
+from iodeep.service.choosing import Choice, Job, choice_of, selected, why
+from iodeep.service.library import obtain_model
 from iodeep.service.timing import Stopwatch
-from iodeep.volume import ImageSeries, Volume
+from iodeep.volume import Volume
 
 if TYPE_CHECKING:
     from iodeep.results import Results
 
-
-@dataclass(frozen=True)
-class Job:
-    """What to run, where, and how."""
-
-    subject: Subject
-    archive: Archive
-    cache: Path
-    policy: SitePolicy
-    wanted_model: str | None = None
-    condition: str | None = None
-    kind: SegKind = SegKind.BINARY
-    out: Path | None = None
-    """Also write results, picture and decision to this folder."""
-    dry_run: bool = False
-    """Everything but the writing back."""
+__all__ = ["Job", "RunReport", "run_choice", "run_job"]
 
 
 @dataclass(frozen=True)
@@ -110,31 +86,6 @@ class RunReport:
         }
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """What will be run on what, and under which UIDs its results are, or will be, in the archive."""
-
-    selection: Selection
-    descriptor: ModelDescriptor
-    series: tuple[ImageSeries, ...]
-    """One for each of the card's inputs, in the card's order."""
-    kind: SegKind
-    uids: ResultUids
-
-    @property
-    def wanted(self) -> tuple[Wanted, ...]:
-        """Where the results are in an archive that holds them, the report first."""
-        study = self.series[0].study_instance_uid
-        report = Wanted(study, self.uids.report_series, (self.uids.report,))
-        segmentation = Wanted(study, self.uids.segmentation_series, (self.uids.segmentation,))
-        return (report, segmentation) if self.descriptor.card.segmentation else (report,)
-
-    def report(self, **found: Any) -> RunReport:
-        """The choice, with what was found."""
-        uids = tuple(each.series_instance_uid for each in self.series)
-        return RunReport(self.selection.decision, uids, self.descriptor, self.uids, self.kind, **found)
-
-
 def run_job(
     job: Job,
     engine: Engine,
@@ -144,10 +95,26 @@ def run_job(
     progress: ProgressSink = no_progress,
     cancel: Cancellation | None = None,
 ) -> RunReport:
-    """Do the job; ``Refusal`` where no model fits, with the decision's own sentences."""
+    """Do the job with the model that ranks first; ``Refusal`` where no model fits, with the decision's own sentences."""
     watch = watch or Stopwatch()
     with watch.stage("select"):
-        choice = _chosen(job, workspace, progress)
+        selection = selected(job, progress)
+        choice = choice_of(job, selection, selection.decision, workspace)
+    return run_choice(job, choice, engine, workspace, watch=watch, progress=progress, cancel=cancel)
+
+
+def run_choice(
+    job: Job,
+    choice: Choice,
+    engine: Engine,
+    workspace: Path,
+    *,
+    watch: Stopwatch,
+    progress: ProgressSink = no_progress,
+    cancel: Cancellation | None = None,
+) -> RunReport:
+    """Do what was chosen, from the model's fetching to the proof that its results are stored."""
+    with watch.stage("select"):
         held = () if job.dry_run else _held(job.archive, choice.wanted)
     if held == choice.wanted:
         return _what_is_there(job, choice, workspace, watch)
@@ -155,14 +122,16 @@ def run_job(
     with watch.stage("build and check results"):
         from iodeep.results import build_results, write_results  # here by now: import_meanwhile
 
+        earlier = _earlier(job.archive, held, workspace)
         results = build_results(
             choice.series[0],
             prediction,
             choice.descriptor.card,
             choice.descriptor.identity,
             kind=choice.kind,
-            decided=why(choice.selection.decision),
-            now=_moment(job.archive, held, workspace),
+            decided=why(choice.decision),
+            decision=_record(job, choice, earlier),
+            now=_moment(earlier),
             further_series=choice.series[1:],
         )
         files = write_results(results, job.out or workspace / "results")
@@ -173,7 +142,8 @@ def run_job(
             job.archive.verify_stored(files, progress=progress)
     with watch.stage("draw picture"):
         pictures = _picture(job, volumes, prediction, choice.descriptor, results)
-    return choice.report(
+    return _report(
+        choice,
         stored=not job.dry_run,
         sentences=results.sentences,
         volumes_ml=results.volumes_ml,
@@ -185,29 +155,15 @@ def run_job(
     )
 
 
-def _chosen(job: Job, workspace: Path, progress: ProgressSink) -> _Choice:
-    selection = select_model(
-        job.subject,
-        job.archive,
-        job.cache,
-        job.policy,
-        wanted_model=job.wanted_model,
-        condition=job.condition,
-        progress=progress,
-    )
-    chosen = selection.decision.chosen
-    if chosen is None or chosen.identity is None:
-        raise Refusal(selection.decision.refusal)
-    descriptor = _fresh_descriptor(job.archive, chosen, workspace)
-    series = _inputs(selection, descriptor)
-    kind = _kind(job, descriptor)
-    uids = result_uids(tuple(map(images_of, series)), descriptor.identity, kind)
-    return _Choice(selection, descriptor, series, kind, uids)
+def _report(choice: Choice, **found: Any) -> RunReport:
+    """The choice, with what was found."""
+    uids = tuple(each.series_instance_uid for each in choice.series)
+    return RunReport(choice.decision, uids, choice.descriptor, choice.uids, choice.kind, **found)
 
 
 def _predicted(
     job: Job,
-    choice: _Choice,
+    choice: Choice,
     engine: Engine,
     watch: Stopwatch,
     progress: ProgressSink,
@@ -235,7 +191,7 @@ def _predicted(
     return volumes, prediction
 
 
-def _what_is_there(job: Job, choice: _Choice, workspace: Path, watch: Stopwatch) -> RunReport:
+def _what_is_there(job: Job, choice: Choice, workspace: Path, watch: Stopwatch) -> RunReport:
     """The results of an earlier run, fetched: what they say is told again, and nothing is made."""
     from iodeep.results import volume_sentence, volumes_of_report
 
@@ -245,7 +201,8 @@ def _what_is_there(job: Job, choice: _Choice, workspace: Path, watch: Stopwatch)
         volumes = volumes_of_report(pydicom.dcmread(files[0]))
     card = choice.descriptor.card
     segments = card.segmentation.segments if card.segmentation else ()
-    return choice.report(
+    return _report(
+        choice,
         already_there=True,
         sentences=tuple(
             volume_sentence(each.label, volumes[each.number]) for each in segments if each.number in volumes
@@ -267,56 +224,6 @@ def not_retold(card: ModelCard) -> tuple[str, ...]:
     )
 
 
-def _kind(job: Job, descriptor: ModelDescriptor) -> SegKind:
-    """The encoding asked for, or what the archive and the segments allow."""
-    segmentation = descriptor.card.segmentation
-    overlapping = segmentation is not None and segmentation.overlapping
-    return accepted_kind(job.kind, job.archive.accepted(sop_classes_to_propose(job.kind)), overlapping=overlapping)
-
-
-def _fresh_descriptor(archive: Archive, chosen: Candidate, workspace: Path) -> ModelDescriptor:
-    """The chosen model's descriptor, as the archive has it now: it must be the one that the decision was about."""
-    descriptor = read_descriptor(fetch_descriptor(archive, chosen.study_instance_uid, workspace))
-    if descriptor.identity != chosen.identity:
-        raise IntegrityError(
-            f"the model {chosen.name} in {archive.name} changed while it was being chosen",
-            expected=f"manifest {chosen.identity.manifest_sha256 if chosen.identity else '(none)'}",
-            found=f"manifest {descriptor.identity.manifest_sha256}",
-            remedy="Find out who replaced it: a release is never changed. Run `iodeep verify` on it.",
-        )
-    return descriptor
-
-
-def why(decision: Decision) -> str:
-    """One line on why the model was chosen: its requirements, in the decision's words."""
-    judged = next(each for each in decision.candidates if each.candidate is decision.chosen)
-    return " ".join(outcome.sentence for outcome in judged.outcomes)
-
-
-def _inputs(selection: Selection, descriptor: ModelDescriptor) -> tuple[ImageSeries, ...]:
-    """The opened series that the decision gives to each of the card's inputs, in the card's order."""
-    opened = []
-    for asked in descriptor.card.inputs:
-        uid = selection.decision.inputs[asked.name]
-        at_hand = selection.at_hand.get(uid)
-        if at_hand is None:
-            raise InputError(
-                f"{descriptor.card.name} also needs series {uid} of the study for its input {asked.name!r}",
-                remedy="Run it on the whole study: give the Study Instance UID or the study's folder.",
-            )
-        if at_hand.opened is None:
-            raise GeometryError(at_hand.facts.geometry_problem)
-        opened.append(at_hand.opened)
-    frames = {each.geometry.frame_of_reference_uid for each in opened}
-    if len(frames) > 1:
-        raise GeometryError(
-            f"the {len(opened)} series that {descriptor.card.name} needs do not share a frame of reference",
-            expected="series of one examination without repositioning",
-            found=f"{len(frames)} Frame of Reference UIDs",
-        )
-    return tuple(opened)
-
-
 def _held(archive: Archive, wanted: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
     """Those that the archive holds."""
     return tuple(
@@ -333,13 +240,27 @@ def _held(archive: Archive, wanted: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
     )
 
 
-def _moment(archive: Archive, held: tuple[Wanted, ...], workspace: Path) -> datetime:
-    """When the results are made: now in local time, or when the half of them was that the archive holds."""
+def _earlier(archive: Archive, held: tuple[Wanted, ...], workspace: Path) -> Dataset | None:
+    """The half of the results that the archive holds, the report where it is that; None where it holds nothing."""
     if not held:
-        return datetime.now().astimezone()
+        return None
     (path,) = archive.fetch(held[0], workspace / "held")
-    made = pydicom.dcmread(path, stop_before_pixels=True)
-    return DT(str(made.ContributingEquipmentSequence[-1].ContributionDateTime))
+    return pydicom.dcmread(path, stop_before_pixels=True)
+
+
+def _moment(earlier: Dataset | None) -> datetime:
+    """When the results are made: now in local time, or when the half of them was that the archive holds."""
+    if earlier is None:
+        return datetime.now().astimezone()
+    return DT(str(earlier.ContributingEquipmentSequence[-1].ContributionDateTime))
+
+
+def _record(job: Job, choice: Choice, earlier: Dataset | None) -> dict[str, Any]:
+    """The record of the choice; that of the report that the archive holds, where models have come or gone since."""
+    from iodeep.results import decision_of_report
+
+    held = decision_of_report(earlier) if earlier is not None else None
+    return held or decision_record(choice.decision, job.policy.rules)
 
 
 def _store(
