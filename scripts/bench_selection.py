@@ -6,8 +6,9 @@ TABLE.csv has the columns collection, Modality, BodyPartExamined, StudyDescripti
 (head, chest, breast, abdomen or pelvis: what the collection images), evidence and evidence_blank (yes, other, no).
 
 The measure: the mean over collections, weighted by n_series inside each, of right / wrong / refused over rows with
-evidence (yes or other) and of answered over rows without. An answer is right when its first region covers the
-collection's; on ``other`` rows, which name only another region, any answer is fair. ``blank`` takes Body Part
+evidence (yes or other) and of answered over rows without. An answer is right when its first region (the examination's,
+where the series names a part of it) covers the collection's; ``the series' part`` measures what models are chosen for
+instead. On ``other`` rows, which name only another region, any answer is fair. ``blank`` takes Body Part
 Examined away.
 
 ``each collection left out``: what was learned from a table are the words of source ``dev`` in words.csv. Each collection
@@ -65,8 +66,8 @@ def body_part_alone(row: Row) -> frozenset[str]:
     return zones_of(region.defined_term) if region else frozenset()
 
 
-def ours(resolver: AnatomyResolver, *, any_region: bool = False) -> Rule:
-    """The first region of the resolver's answer, or all of them."""
+def ours(resolver: AnatomyResolver, *, part: bool = False) -> Rule:
+    """The first region of the resolver's answer, or the part of it that the series shows."""
 
     def rule(row: Row) -> frozenset[str]:
         answer = resolver.resolve(
@@ -77,7 +78,7 @@ def ours(resolver: AnatomyResolver, *, any_region: bool = False) -> Rule:
                 series_description=row["SeriesDescription"],
             )
         )
-        regions = answer.regions if any_region else answer.regions[:1]
+        regions = [answer.shown] if part and answer.shown else answer.regions[:1]
         return frozenset().union(*(zones_of(region) or {region} for region in regions))
 
     return rule
@@ -123,7 +124,7 @@ def measure(rows: list[Row]) -> dict[str, dict[str, dict[str, float]]]:
         "prior art's word rule": prior_art,
         "Body Part Examined alone": body_part_alone,
         "this software": ours(resolver),
-        "this software, any region listed": ours(resolver, any_region=True),
+        "this software, the series' part": ours(resolver, part=True),
         "each collection left out": left_out(rows),
     }
     return {

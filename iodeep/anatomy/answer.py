@@ -42,11 +42,14 @@ class Side(StrEnum):
 
 @dataclass(frozen=True)
 class AnatomyAnswer:
-    """Regions, the likeliest first; none where nothing is known."""
+    """What a series shows, the likeliest first, and the examination that it is a part of; nothing where neither is known."""
 
     ranked: tuple[RankedRegion, ...] = ()
+    examination: str | None = None
+    """The region of the whole examination, where the series' own words pick a part of it (CHEST in a study of chest,
+    abdomen and pelvis): models are chosen for the part, which ``ranked`` tells."""
     organ: str | None = None
-    """The most specific structure that is named, where one is: a defined term inside the first region."""
+    """The most specific structure that is named, where one is: a defined term inside what the series shows."""
     side: Side | None = None
     contradictions: tuple[str, ...] = ()
     """Sentences on attributes that name regions which exclude each other."""
@@ -58,20 +61,28 @@ class AnatomyAnswer:
         """Whether there is any answer."""
         return bool(self.ranked)
 
+    @property
+    def shown(self) -> str | None:
+        """The region that the series itself shows: what a model has to be for."""
+        return self.ranked[0].region if self.ranked else None
+
     @cached_property
     def regions(self) -> tuple[str, ...]:
-        """The regions' defined terms, the likeliest first."""
-        return tuple(entry.region for entry in self.ranked)
+        """Defined terms: the examination's region, then what the series shows of it, the likeliest first."""
+        shown = tuple(entry.region for entry in self.ranked)
+        whole = (self.examination,) if self.examination else ()
+        return (*whole, *(region for region in shown if region not in whole))
 
     @property
     def confidence(self) -> float:
-        """Of the first region; 0 where nothing is known."""
+        """In what the series shows; 0 where nothing is known."""
         return self.ranked[0].confidence if self.ranked else 0.0
 
     def as_document(self) -> dict[str, Any]:
         """For ``--json`` and for the record beside a result."""
         return {
             "regions": list(self.regions),
+            "shown": self.shown,
             "organ": self.organ,
             "side": self.side.value if self.side else None,
             "confidence": round(self.confidence, 3),

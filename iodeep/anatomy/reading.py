@@ -26,6 +26,11 @@ WEIGHT = {
 }
 """How much an attribute counts: Body Part Examined is often a scanner's default, the series' own words seldom err."""
 
+ITS_OWN_WORDS = frozenset({Attribute.SERIES, Attribute.ANATOMIC_REGION})
+"""Attributes in which somebody wrote what this very series is of."""
+OF_THE_STUDY = frozenset({Attribute.STUDY, Attribute.PROTOCOL, Attribute.PROCEDURE_CODE, Attribute.PROCEDURE})
+"""Attributes that tell of the whole examination."""
+
 _KIND_WEIGHT = {Kind.NAME: 1.0, Kind.SPELLING: 1.0, Kind.PRESET: 1.0, Kind.WINDOW: 1.0, Kind.WEAK: 0.45, Kind.HINT: 0.0}
 WINDOW_WEIGHT = 0.5
 """Of a word in a series description that may be the name of a window or kernel."""

@@ -105,6 +105,12 @@ def parent_zones(zone: str) -> frozenset[str]:
 
 
 @cache
+def limb_of(zone: str) -> str:
+    """The limb that a zone lies in (THIGH -> LOWERLIMB), else the zone itself."""
+    return next(iter(parent_zones(zone) & LIMBS), zone)
+
+
+@cache
 def is_organ(region: str) -> bool:
     """Whether the region is a structure inside a zone and not itself a zone or several."""
     return places()[region].relation in {"whole", "shown"}

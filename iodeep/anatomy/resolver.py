@@ -16,8 +16,8 @@ from iodeep.anatomy.evidence import AnatomicEvidence
 from iodeep.anatomy.laterality import side_of
 from iodeep.anatomy.lexicon import Lexicon
 from iodeep.anatomy.ranking import FIRM, ranked_regions
-from iodeep.anatomy.reading import Reading, borrowed, organs_named, readings_of
-from iodeep.anatomy.regions import is_inner_zone, zones_of
+from iodeep.anatomy.reading import ITS_OWN_WORDS, OF_THE_STUDY, Reading, borrowed, organs_named, readings_of
+from iodeep.anatomy.regions import is_inner_zone, limb_of, name_of, zones_of
 from iodeep.anatomy.vocabulary import Vocabulary, built_in_vocabulary
 from iodeep.anatomy.weighing import contradictions, settled, weigh
 
@@ -57,4 +57,18 @@ def _answer(readings: Sequence[Reading], side: Side | None) -> AnatomyAnswer:
     zones = zones_of(ranked[0].region)
     organs = [organ for organ, _ in organs_named(speaking) if zones_of(organ) <= zones]
     organ = organs[0] if organs else ranked[0].region if is_inner_zone(ranked[0].region) else None
-    return AnatomyAnswer(ranked, organ, side, contradictions(speaking))
+    return AnatomyAnswer(ranked, _examination(ranked[0].region, speaking), organ, side, contradictions(speaking))
+
+
+def _examination(shown: str, readings: Sequence[Reading]) -> str | None:
+    """The one region that the study and the series name together, where the series alone names only a part of it.
+
+    Body Part Examined doesn't widen it: many scanners fill it in by themselves.
+    """
+    part = zones_of(shown)
+    if not any(reading.attribute in ITS_OWN_WORDS and part <= reading.zones for reading in readings):
+        return None
+    booked = frozenset().union(*(reading.zones for reading in readings if reading.attribute in OF_THE_STUDY))
+    left_out = frozenset().union(*(reading.excluded for reading in readings))
+    together = (booked | part) - left_out
+    return (name_of(together) or name_of(map(limb_of, together))) if together > part else None

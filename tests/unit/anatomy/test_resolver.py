@@ -65,8 +65,36 @@ def test_a_coarse_body_part_is_no_contradiction() -> None:
 def test_the_series_says_which_of_its_studys_regions_it_shows() -> None:
     answer = resolve(study_description="CT NECK CHEST ABDOMEN PELVIS", series_description="NECK 2mm")
 
-    assert answer.regions[0] == "NECK"
+    assert answer.shown == "NECK"
+    assert answer.examination == "NECKCHESTABDPELV"
+    assert answer.regions[:2] == ("NECKCHESTABDPELV", "NECK")
     assert answer.confidence > 0.9
+
+
+def test_a_series_of_a_region_next_to_its_studys_is_part_of_an_examination_of_both() -> None:
+    answer = resolve(study_description="MRI ABDOMEN", series_description="Ax T2 PELVIS")
+
+    assert (answer.shown, answer.examination) == ("PELVIS", "ABDOMENPELVIS")
+    assert answer.contradictions
+
+
+@pytest.mark.parametrize(
+    ("study", "series"),
+    [
+        ("MRI BRAIN", "SAG KNEE"),
+        ("CT ABDOMEN", "LUNG 2.0"),
+        ("CT CHEST ABDOMEN", "5.0 B30f"),
+        ("CT ABDOMEN", "ABD 5.0"),
+    ],
+)
+def test_no_examination_is_told_where_the_series_picks_no_part_of_one(study: str, series: str) -> None:
+    assert resolve(study_description=study, series_description=series).examination is None
+
+
+def test_an_examination_leaves_out_what_is_said_to_be_left_out() -> None:
+    answer = resolve(study_description="CT Thorax Abdomen ohne Becken", series_description="Thorax 2.0")
+
+    assert (answer.shown, answer.examination) == ("CHEST", "CHESTABDOMEN")
 
 
 def test_the_series_picks_from_what_all_others_name() -> None:
@@ -74,7 +102,7 @@ def test_the_series_picks_from_what_all_others_name() -> None:
 
     answer = resolve(series_description="COR ABD", **texts)
 
-    assert answer.regions[0] == "ABDOMEN"
+    assert answer.shown == "ABDOMEN"
     assert answer.confidence > 0.9
 
 
