@@ -7,6 +7,7 @@ from functools import cached_property
 
 from iodeep.card import ModelCard
 from iodeep.model_object.identity import ModelIdentity
+from iodeep.selection.profile import Profile, profile_of
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,19 @@ class Candidate:
     """Why the site's trust policy does not accept it, where that is so."""
 
     @cached_property
+    def profile(self) -> Profile:
+        """What selection reads of the card."""
+        return profile_of(self.card)
+
+    @cached_property
     def name(self) -> str:
         """Name and version, as shown to people."""
-        return f"{self.card.name} {self.card.version}"
+        return f"{self.profile.name} {self.profile.version}"
 
     @cached_property
     def uid(self) -> str:
         """The descriptor's SOP Instance UID; the card's token and version for a bare card."""
-        return self.identity.sop_instance_uid if self.identity else f"{self.card.token}-{self.card.version}"
+        return self.identity.sop_instance_uid if self.identity else f"{self.profile.token}-{self.profile.version}"
 
 
 @dataclass(frozen=True)

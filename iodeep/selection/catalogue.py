@@ -167,7 +167,7 @@ def _filtered(
         if name and name.casefold() not in _searchable(candidate):
             continue
         if isinstance(candidate, Candidate):
-            if disease and not is_about(candidate.card, disease):
+            if disease and not is_about(candidate.profile.need, disease):
                 continue
             if modality and modality not in {entry.modality for entry in candidate.card.inputs}:
                 continue

@@ -5,17 +5,18 @@ The same inputs give the same decision: ties are broken by name, version and UID
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from iodeep.anatomy import AnatomyAnswer, AnatomyResolver
 from iodeep.selection.candidate import Candidate, UnusableModel
 from iodeep.selection.facts import SeriesFacts
-from iodeep.selection.judging import Case, judge
-from iodeep.selection.ranking import newest_releases, order_of
+from iodeep.selection.judging import Case, Judge
+from iodeep.selection.ranking import order_of
 from iodeep.selection.refusal import why_not
 from iodeep.selection.rules import SiteRules
 from iodeep.selection.verdict import Decision, Judged
+from iodeep.selection.view import SeriesView
 
 
 def decide(
@@ -37,19 +38,19 @@ def decide(
     series = (asked,) if isinstance(asked, SeriesFacts) else tuple(asked)
     own = {facts.series_instance_uid for facts in series}
     others = tuple(facts for facts in study if facts.series_instance_uid not in own)
+    views = views_of((*series, *others), resolver or standard_resolver())
     case = Case(
-        asked=series,
-        answers=answers_for((*series, *others), resolver or standard_resolver()),
-        study=others,
+        asked=views[: len(series)],
+        study=views[len(series) :],
         wanted_model=wanted_model,
         condition=condition,
         rules=rules or SiteRules(),
-        newest=newest_releases(candidate for candidate in candidates if isinstance(candidate, Candidate)),
+        candidates=candidates,
     )
-    judged = tuple(sorted((judge(candidate, case) for candidate in candidates), key=order_of))
+    judged = tuple(sorted(map(Judge(case).judge, candidates), key=order_of))
     best = judged[0] if judged and judged[0].fits else None
     chosen = best.candidate if best and isinstance(best.candidate, Candidate) else None
-    answer = _shown_answer(case, dict(best.inputs) if best else {})
+    answer = _shown_answer(case, best.inputs if best else {})
     refused = None if chosen else why_not(case, answer, judged)
     return Decision(
         series=tuple(facts.label for facts in series),
@@ -69,19 +70,19 @@ def standard_resolver() -> AnatomyResolver:
     return AnatomyResolver()
 
 
-def answers_for(series: Sequence[SeriesFacts], resolver: AnatomyResolver) -> dict[SeriesFacts, AnatomyAnswer]:
-    """What each series shows; one that says nothing borrows from the others."""
-    return {
-        facts: resolver.resolve(facts.evidence, [other.evidence for other in series if other is not facts])
+def views_of(series: Sequence[SeriesFacts], resolver: AnatomyResolver) -> tuple[SeriesView, ...]:
+    """Each series with what it shows; one that says nothing borrows from the others."""
+    return tuple(
+        SeriesView(facts, resolver.resolve(facts.evidence, [other.evidence for other in series if other is not facts]))
         for facts in series
-    }
+    )
 
 
-def _shown_answer(case: Case, inputs: dict[str, str]) -> AnatomyAnswer:
-    used = [facts for facts in case.everything if facts.series_instance_uid in inputs.values()]
-    known = [facts for facts in case.asked if case.answers[facts].known]
+def _shown_answer(case: Case, inputs: Mapping[str, str]) -> AnatomyAnswer:
+    used = [series for series in case.everything if series.facts.series_instance_uid in inputs.values()]
+    known = [series for series in case.asked if series.answer.known]
     first = next(iter([*used, *known, *case.asked]), None)
-    return case.answers[first] if first else AnatomyAnswer()
+    return first.answer if first else AnatomyAnswer()
 
 
 def _notes(answer: AnatomyAnswer) -> tuple[str, ...]:

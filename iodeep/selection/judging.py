@@ -2,82 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
-from iodeep.anatomy import AnatomyAnswer
-from iodeep.card import ModelCard, NetworkInput
 from iodeep.selection.candidate import Candidate, UnusableModel
 from iodeep.selection.criteria import series_outcomes
 from iodeep.selection.facts import SeriesFacts
-from iodeep.selection.ranking import is_about, points_of
+from iodeep.selection.profile import InputNeed, Need
+from iodeep.selection.ranking import is_about, need_points, newest_releases, release_points
 from iodeep.selection.rules import SiteRules
 from iodeep.selection.verdict import Judged, Outcome, Point
+from iodeep.selection.view import SeriesView
 
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that a decision is about, but for the candidates."""
+    """Everything that a decision is about."""
 
-    asked: tuple[SeriesFacts, ...]
-    answers: Mapping[SeriesFacts, AnatomyAnswer]
-    study: tuple[SeriesFacts, ...]
+    asked: tuple[SeriesView, ...]
+    study: tuple[SeriesView, ...]
     wanted_model: str | None
     condition: str | None
     rules: SiteRules
-    newest: Mapping[str, int]
+    candidates: Sequence[Candidate | UnusableModel]
 
-    @property
-    def everything(self) -> tuple[SeriesFacts, ...]:
+    @cached_property
+    def everything(self) -> tuple[SeriesView, ...]:
         """The series asked about, then the others of the study."""
         return (*self.asked, *self.study)
 
+    @cached_property
+    def newest(self) -> Mapping[str, int]:
+        """The highest version number of each model, by its token."""
+        return newest_releases(candidate for candidate in self.candidates if isinstance(candidate, Candidate))
 
-@dataclass(frozen=True)
-class _Trial:
+    @cached_property
+    def asked_facts(self) -> tuple[SeriesFacts, ...]:
+        """The facts of the series asked about."""
+        return tuple(series.facts for series in self.asked)
+
+
+class _Trial(NamedTuple):
     """One input tried with one series."""
 
-    facts: SeriesFacts
+    series: SeriesView
     outcomes: tuple[Outcome, ...]
+    failures: int
+    """Requirements that don't hold."""
 
     @property
     def fits(self) -> bool:
-        return all(outcome.passed for outcome in self.outcomes)
+        return not self.failures
 
     @property
-    def failures(self) -> int:
-        return sum(not outcome.passed for outcome in self.outcomes)
+    def uid(self) -> str:
+        return self.series.facts.series_instance_uid
 
 
-def judge(candidate: Candidate | UnusableModel, case: Case) -> Judged:
-    """Every requirement's outcome for a candidate, and its points where it fits."""
-    if isinstance(candidate, UnusableModel):
-        return Judged(candidate, (Outcome("usable", passed=False, sentence=candidate.reason),))
-    standing = _standing(candidate, case)
-    if len(candidate.card.inputs) == 1:
-        return _single(candidate, standing, case)
-    return _several(candidate, standing, case)
+@dataclass(frozen=True)
+class _Answer:
+    """What the series at hand answer to a need: the same for every model that has it."""
+
+    outcomes: tuple[Outcome, ...]
+    points: tuple[Point, ...] = ()
+    inputs: Mapping[str, str] | None = None
+    """The series of each input, where each has one."""
+    also_fitting: tuple[str, ...] = ()
 
 
-def _standing(candidate: Candidate, case: Case) -> tuple[Outcome, ...]:
-    outcomes = []
+_NO_INPUTS: Mapping[str, str] = {}
+
+
+class Judge:
+    """Judges the candidates of one case; a need that several models share is looked at once."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._answers: dict[Need, _Answer] = {}
+
+    def judge(self, candidate: Candidate | UnusableModel) -> Judged:
+        """Every requirement's outcome for a candidate, and its points where it fits; one that doesn't is not ranked."""
+        if isinstance(candidate, UnusableModel):
+            return Judged(candidate, (Outcome("usable", passed=False, sentence=candidate.reason),))
+        case, model = self._case, candidate.profile
+        answer = self._answers.get(model.need)
+        if answer is None:
+            answer = self._answers[model.need] = _answered(model.need, case)
+        standing = tuple(_standing(candidate, case))
+        outcomes = (*standing, *answer.outcomes) if standing else answer.outcomes
+        points: tuple[Point, ...] = ()
+        if answer.points and all(outcome.passed for outcome in standing):
+            points = answer.points + release_points(model, candidate.uid, case.newest, case.rules, case.asked_facts)
+        inputs = _NO_INPUTS if answer.inputs is None else answer.inputs
+        return Judged(candidate, outcomes, points, inputs, answer.also_fitting)
+
+
+def _standing(candidate: Candidate, case: Case) -> Iterator[Outcome]:
     if case.wanted_model:
         named = case.wanted_model.casefold() in _names(candidate)
-        outcomes.append(Outcome("model asked for", named, f"The model asked for is {case.wanted_model}."))
+        yield Outcome("model asked for", named, f"The model asked for is {case.wanted_model}.")
     if case.condition:
-        about = is_about(candidate.card, case.condition)
+        about = is_about(candidate.profile.need, case.condition)
         said = "is" if about else "is not"
-        outcomes.append(Outcome("disease", about, f"The model {said} about {case.condition}."))
+        yield Outcome("disease", about, f"The model {said} about {case.condition}.")
     if candidate.retired:
-        outcomes.append(Outcome("in use", passed=False, sentence=f"The model is retired: {candidate.retired}."))
+        yield Outcome("in use", passed=False, sentence=f"The model is retired: {candidate.retired}.")
     if candidate.distrusted:
-        outcomes.append(Outcome("trust", passed=False, sentence=f"The site does not trust it: {candidate.distrusted}."))
-    return (*outcomes, *case.rules.outcomes(candidate.card, candidate.uid, case.asked))
+        yield Outcome("trust", passed=False, sentence=f"The site does not trust it: {candidate.distrusted}.")
+    yield from case.rules.outcomes(candidate.profile, candidate.uid, case.asked_facts)
 
 
 def _names(candidate: Candidate) -> set[str]:
-    card = candidate.card
-    names = [candidate.uid, candidate.name, card.name, card.token, f"{card.token}-{card.version}"]
+    model = candidate.profile
+    names = [candidate.uid, candidate.name, model.name, model.token, f"{model.token}-{model.version}"]
     if candidate.study_instance_uid:
         names.append(candidate.study_instance_uid)
     if candidate.identity:
@@ -85,56 +124,58 @@ def _names(candidate: Candidate) -> set[str]:
     return {name.casefold() for name in names}
 
 
-def _single(candidate: Candidate, standing: tuple[Outcome, ...], case: Case) -> Judged:
-    wanted = candidate.card.inputs[0]
-    trials = _trials(candidate.card, wanted, case.asked, case)
+def _answered(need: Need, case: Case) -> _Answer:
+    return _single(need, case) if len(need.inputs) == 1 else _several(need, case)
+
+
+def _single(need: Need, case: Case) -> _Answer:
+    wanted = need.inputs[0]
+    trials = _trials(need, wanted, case.asked, case)
     if not trials:
-        return Judged(candidate, (*standing, Outcome("series", passed=False, sentence="There is no series.")))
+        return _Answer((Outcome("series", passed=False, sentence="There is no series."),))
     best = trials[0]
-    inputs = {wanted.name: best.facts.series_instance_uid} if best.fits else {}
-    outcomes = (*standing, *best.outcomes)
-    points = _points(candidate, outcomes, case.answers[best.facts], case)
-    others = tuple(trial.facts.label for trial in trials[1:] if trial.fits)
-    return Judged(candidate, outcomes, points, inputs, others)
+    if not best.fits:
+        return _Answer(best.outcomes)
+    others = tuple(trial.series.facts.label for trial in trials[1:] if trial.fits)
+    points = need_points(need, best.series.answer, case.condition)
+    return _Answer(best.outcomes, points, {wanted.name: best.uid}, others)
 
 
-def _several(candidate: Candidate, standing: tuple[Outcome, ...], case: Case) -> Judged:
-    tried = {wanted.name: _trials(candidate.card, wanted, case.everything, case) for wanted in candidate.card.inputs}
-    chosen = _assign(candidate.card.inputs, tried, case)
-    outcomes = tuple(_input_outcome(wanted, tried[wanted.name], chosen) for wanted in candidate.card.inputs)
-    inputs = {name: trial.facts.series_instance_uid for name, trial in chosen.items()}
-    used = chosen.get(candidate.card.inputs[0].name)
-    answer = case.answers[used.facts] if used else AnatomyAnswer()
+def _several(need: Need, case: Case) -> _Answer:
+    tried = {wanted.name: _trials(need, wanted, case.everything, case) for wanted in need.inputs}
+    chosen = _assign(need.inputs, tried, case)
+    outcomes = tuple(_input_outcome(wanted, tried[wanted.name], chosen) for wanted in need.inputs)
     open_outcomes = tuple(outcome for trial in chosen.values() for outcome in trial.outcomes if outcome.open)
-    complete = len(chosen) == len(candidate.card.inputs)
-    everything = (*standing, *outcomes, *open_outcomes)
-    return Judged(candidate, everything, _points(candidate, everything, answer, case), inputs if complete else {})
+    if len(chosen) < len(need.inputs):
+        return _Answer((*outcomes, *open_outcomes))
+    inputs = {name: trial.uid for name, trial in chosen.items()}
+    points = need_points(need, chosen[need.inputs[0].name].series.answer, case.condition)
+    return _Answer((*outcomes, *open_outcomes), points, inputs)
 
 
-def _points(
-    candidate: Candidate, outcomes: tuple[Outcome, ...], answer: AnatomyAnswer, case: Case
-) -> tuple[Point, ...]:
-    """The ranking's points, for a candidate that fits; one that doesn't is not ranked."""
-    if not all(outcome.passed for outcome in outcomes):
-        return ()
-    return points_of(candidate, answer, case.condition, case.newest, case.rules, case.asked)
-
-
-def _trials(card: ModelCard, wanted: NetworkInput, series: Sequence[SeriesFacts], case: Case) -> list[_Trial]:
+def _trials(need: Need, wanted: InputNeed, among: Sequence[SeriesView], case: Case) -> list[_Trial]:
     """The input tried with each series: those that fit first, then the nearest misses; more slices first among equals."""
-    trials = [_Trial(facts, series_outcomes(card, wanted, facts, case.answers[facts], case.rules)) for facts in series]
-    return sorted(trials, key=lambda trial: (trial.failures, -(_slices(trial.facts)), trial.facts.series_instance_uid))
+    trials = [_trial(need, wanted, series, case.rules) for series in among]
+    if len(trials) > 1:
+        trials.sort(key=lambda trial: (trial.failures, -_slices(trial.series.facts), trial.uid))
+    return trials
+
+
+def _trial(need: Need, wanted: InputNeed, series: SeriesView, rules: SiteRules) -> _Trial:
+    outcomes = series_outcomes(need, wanted, series, rules)
+    return _Trial(series, outcomes, [outcome.passed for outcome in outcomes].count(False))
 
 
 def _slices(facts: SeriesFacts) -> int:
     return facts.slice_count or facts.instance_count or 0
 
 
-def _assign(inputs: Sequence[NetworkInput], tried: Mapping[str, list[_Trial]], case: Case) -> dict[str, _Trial]:
+def _assign(inputs: Sequence[InputNeed], tried: Mapping[str, list[_Trial]], case: Case) -> dict[str, _Trial]:
     """A series for as many inputs as possible, none twice; a series that was asked about before others."""
     chosen: dict[str, _Trial] = {}
+    asked = {facts.series_instance_uid for facts in case.asked_facts}
     for wanted in inputs:
-        _augment(wanted.name, tried, chosen, set(), {facts.series_instance_uid for facts in case.asked})
+        _augment(wanted.name, tried, chosen, set(), asked)
     return chosen
 
 
@@ -143,22 +184,24 @@ def _augment(
 ) -> bool:
     """Give ``name`` a series, moving other inputs to their next choice where needed (Kuhn's matching)."""
     fitting = [trial for trial in tried[name] if trial.fits]
-    for trial in sorted(fitting, key=lambda trial: trial.facts.series_instance_uid not in asked):
-        uid = trial.facts.series_instance_uid
+    for trial in sorted(fitting, key=lambda trial: trial.uid not in asked):
+        uid = trial.uid
         if uid in seen:
             continue
         seen.add(uid)
-        holder = next((other for other, held in chosen.items() if held.facts.series_instance_uid == uid), None)
+        holder = next((other for other, held in chosen.items() if held.uid == uid), None)
         if holder is None or _augment(holder, tried, chosen, seen, asked):
             chosen[name] = trial
             return True
     return False
 
 
-def _input_outcome(wanted: NetworkInput, trials: list[_Trial], chosen: Mapping[str, _Trial]) -> Outcome:
+def _input_outcome(wanted: InputNeed, trials: list[_Trial], chosen: Mapping[str, _Trial]) -> Outcome:
     criterion = f"input {wanted.name}"
     if wanted.name in chosen:
-        return Outcome(criterion, passed=True, sentence=f"Input {wanted.name}: {chosen[wanted.name].facts.label} fits.")
+        return Outcome(
+            criterion, passed=True, sentence=f"Input {wanted.name}: {chosen[wanted.name].series.facts.label} fits."
+        )
     need = f"Input {wanted.name} needs {_need(wanted)}"
     fitting = [trial for trial in trials if trial.fits]
     if fitting:
@@ -170,11 +213,12 @@ def _input_outcome(wanted: NetworkInput, trials: list[_Trial], chosen: Mapping[s
     return Outcome(
         criterion,
         passed=False,
-        sentence=f"{need}; none of the study's {len(trials)} series is one. Nearest: {nearest.facts.label}: {why}",
+        sentence=f"{need}; none of the study's {len(trials)} series is one. Nearest: {nearest.series.facts.label}: {why}",
     )
 
 
-def _need(wanted: NetworkInput) -> str:
+@lru_cache(maxsize=1024)
+def _need(wanted: InputNeed) -> str:
     sequences = " or ".join(wanted.sequences) if "ANY" not in wanted.sequences else ""
     phases = " or ".join(wanted.phases) if "ANY" not in wanted.phases else ""
     return " ".join(filter(None, (wanted.modality, sequences, phases.lower())))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
 from iodeep.selection.facts import SeriesFacts
 from iodeep.selection.words import labels_in
@@ -60,7 +59,6 @@ _MADE_VALUES = {
 ORIGINAL\\PRIMARY\\MPR for what was acquired on an oblique plane."""
 
 
-@lru_cache(maxsize=4096)
 def nature_of(facts: SeriesFacts) -> SeriesNature:
     """What the series holds; localizers are found even where only some of its images are."""
     if facts.modality in _NO_IMAGES:

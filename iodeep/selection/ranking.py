@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Several
+from functools import lru_cache
 
 from iodeep.anatomy import AnatomyAnswer
-from iodeep.card import ContrastPhase, ModelCard, Sequence
 from iodeep.selection.candidate import Candidate
 from iodeep.selection.facts import SeriesFacts
-from iodeep.selection.region_fit import region_fit
+from iodeep.selection.profile import InputNeed, Need, Profile
+from iodeep.selection.region_fit import RegionFit, region_fit
 from iodeep.selection.rules import SiteRules
 from iodeep.selection.verdict import Judged, Point
 
@@ -36,82 +37,71 @@ _NEWEST = Point("release", 0.0, "It is the newest release of this model here.")
 _OLDER = Point("release", -1.0, "A newer release of this model is here.")
 
 
-def points_of(
-    candidate: Candidate,
-    answer: AnatomyAnswer,
-    condition: str | None,
-    newest: Mapping[str, int],
-    rules: SiteRules,
-    asked: Several[SeriesFacts],
+def need_points(need: Need, answer: AnatomyAnswer, condition: str | None) -> tuple[Point, ...]:
+    """The points that follow from what a model is for: disease, anatomy and acquisition."""
+    return _disease(need, condition), _anatomy(need, answer), _acquisition(need.inputs)
+
+
+def release_points(
+    model: Profile, uid: str, newest: Mapping[str, int], rules: SiteRules, asked: Several[SeriesFacts]
 ) -> tuple[Point, ...]:
-    """What speaks for a candidate, in the order of the module's text."""
-    card = candidate.card
-    return (
-        _disease(card, condition),
-        _anatomy(card, answer),
-        _acquisition(card),
-        rules.preference(card, candidate.uid, asked),
-        _release(card, newest),
-        _validation(card),
-    )
+    """The points of this very release: the site's preference, its age, its validation."""
+    return rules.preference(model, uid, asked), _release(model, newest), _validation(model.cases)
 
 
 def newest_releases(candidates: Iterable[Candidate]) -> dict[str, int]:
     """The highest version number of each model, by its token."""
     newest: dict[str, int] = {}
     for candidate in candidates:
-        card = candidate.card
-        newest[card.token] = max(newest.get(card.token, 0), card.version.number)
+        model = candidate.profile
+        newest[model.token] = max(newest.get(model.token, 0), model.number)
     return newest
 
 
 def order_of(judged: Judged) -> tuple[object, ...]:
     """The key by which candidates are sorted: those that fit, then their points, then name, version and UID."""
     candidate = judged.candidate
-    version = -candidate.card.version.number if isinstance(candidate, Candidate) else 0
-    points = tuple(-point.value for point in judged.points)
-    return (not judged.fits, points if judged.fits else (), candidate.name, version, candidate.uid)
+    version = -candidate.profile.number if isinstance(candidate, Candidate) else 0
+    points = tuple([-point.value for point in judged.points]) if judged.fits else ()
+    return (not judged.fits, points, candidate.name, version, candidate.uid)
 
 
-def is_about(card: ModelCard, condition: str) -> bool:
+def is_about(need: Need, condition: str) -> bool:
     """Whether one of the model's diseases is the one asked for: by code value, meaning or the card's token."""
     asked = condition.strip().casefold()
-    names = [name for term in card.target.conditions for name in (term.value, term.meaning)]
-    return asked in {name.casefold() for name in [*names, card.target.condition_token or ""] if name}
+    names = [name for term in need.conditions for name in term]
+    return asked in {name.casefold() for name in [*names, need.condition_token] if name}
 
 
-def _disease(card: ModelCard, condition: str | None) -> Point:
+def _disease(need: Need, condition: str | None) -> Point:
     if condition:
         return Point("disease", 1.0, f"It is about {condition}, as asked for.")
-    if card.target.conditions:
-        named = ", ".join(term.meaning for term in card.target.conditions)
+    if need.conditions:
+        named = ", ".join(meaning for _, meaning in need.conditions)
         return Point("disease", -1.0, f"It is about {named}, which was not asked for.")
     return _NO_DISEASE
 
 
-def _anatomy(card: ModelCard, answer: AnatomyAnswer) -> Point:
-    fit = region_fit(answer, card.target, card.inputs[0].modality)
+def _anatomy(need: Need, answer: AnatomyAnswer) -> Point:
+    return _closeness(region_fit(answer, need.regions, need.inputs[0].modality))
+
+
+@lru_cache(maxsize=1024)
+def _closeness(fit: RegionFit) -> Point:
     return Point("anatomy", float(fit.closeness), f"It is for {fit.region}: {_CLOSENESS[fit.closeness]}.")
 
 
-def _acquisition(card: ModelCard) -> Point:
-    special = [
-        wanted.name
-        for wanted in card.inputs
-        if Sequence.ANY not in wanted.sequences or ContrastPhase.ANY not in wanted.phases
-    ]
-    share = len(special) / len(card.inputs)
-    made = "It was made for this kind of acquisition." if special else "It takes any acquisition of its modality."
+def _acquisition(inputs: tuple[InputNeed, ...]) -> Point:
+    share = sum(wanted.special for wanted in inputs) / len(inputs)
+    made = "It was made for this kind of acquisition." if share else "It takes any acquisition of its modality."
     return Point("acquisition", share, made)
 
 
-def _release(card: ModelCard, newest: Mapping[str, int]) -> Point:
-    if card.version.number == newest.get(card.token, 0):
-        return _NEWEST
-    return _OLDER
+def _release(model: Profile, newest: Mapping[str, int]) -> Point:
+    return _NEWEST if model.number == newest.get(model.token, 0) else _OLDER
 
 
-def _validation(card: ModelCard) -> Point:
-    cases = sum(figure.cases for figure in card.performance)
+@lru_cache(maxsize=1024)
+def _validation(cases: int) -> Point:
     told = f"Its card reports {cases} test cases." if cases else "Its card reports no test."
     return Point("validation", round(math.log10(1 + cases), 3), told)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from iodeep.anatomy import AnatomyAnswer
 from iodeep.selection.candidate import Candidate
 from iodeep.selection.judging import Case
-from iodeep.selection.kinds import Nature, nature_of
+from iodeep.selection.kinds import Nature
 from iodeep.selection.verdict import Judged
 
 
@@ -42,8 +42,7 @@ def why_not(case: Case, answer: AnatomyAnswer, judged: Sequence[Judged]) -> WhyN
 
 def _whatever_the_model(case: Case, answer: AnatomyAnswer) -> WhyNot | None:
     """Reasons in the series itself, for which no model at all would do."""
-    facts = case.asked[0]
-    told = nature_of(facts)
+    facts, told = case.asked[0].facts, case.asked[0].nature
     if told.nature in {Nature.LOCALIZER, Nature.CAPTURE, Nature.REPORT, Nature.NO_IMAGES}:
         sentence = f"The {facts.label} is {told.nature.value} ({told.because}): no model is run on it."
         return WhyNot("series", sentence)
@@ -82,8 +81,8 @@ def _nearest(case: Case, answer: AnatomyAnswer, usable: Sequence[Judged]) -> Why
 
 
 def _called(case: Case) -> str:
-    return case.asked[0].label if len(case.asked) == 1 else f"study's {len(case.asked)} series"
+    return case.asked[0].facts.label if len(case.asked) == 1 else f"study's {len(case.asked)} series"
 
 
 def _shown(answer: AnatomyAnswer) -> str:
-    return answer.regions[0] if answer.known else "an unknown region"
+    return answer.shown or "an unknown region"

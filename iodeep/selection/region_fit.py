@@ -7,7 +7,6 @@ from functools import lru_cache
 
 from iodeep.anatomy import AnatomyAnswer
 from iodeep.anatomy.regions import covers, is_organ, parent_zones, zones_of
-from iodeep.card import Target
 
 _MALE = frozenset({"PROSTATE", "PENIS", "TESTIS", "SCROTUM", "SEMVESICLE", "EPIDIDYMIS", "PENILEA"})
 _FEMALE = frozenset(
@@ -26,14 +25,14 @@ class RegionFit:
     """The model's region that comes closest."""
 
 
-def region_fit(answer: AnatomyAnswer, target: Target, modality: str) -> RegionFit:
-    """The closest of the model's regions.
+def region_fit(answer: AnatomyAnswer, wanted: tuple[str, ...], modality: str) -> RegionFit:
+    """The closest of ``wanted``, the model's regions.
 
     4: the organ that the series names; 3: the very region; 2: the series shows a part of the model's region;
     1: the series shows the model's region among others.
     """
-    examined = answer.regions[0] if answer.known else ""
-    return _closest(examined, answer.organ, target.regions, modality)
+    examined = answer.shown or ""
+    return _closest(examined, answer.organ, wanted, modality)
 
 
 @lru_cache(maxsize=16_384)

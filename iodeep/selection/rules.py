@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from iodeep.anatomy import AnatomyAnswer
-from iodeep.card import ModelCard
 from iodeep.selection.facts import SeriesFacts
+from iodeep.selection.profile import Profile
 from iodeep.selection.verdict import Outcome, Point
 from iodeep.settings import SelectionRule, SelectionSettings
+
+_NO_PREFERENCE = Point("site", 0.0, "The site has no preference for it.")
 
 
 @dataclass(frozen=True)
@@ -32,27 +34,29 @@ class SiteRules:
             return self.accept_borrowed and not answer.contradictions and len(answer.ranked) == 1
         return answer.confidence >= self.minimum_confidence
 
-    def outcomes(self, card: ModelCard, uid: str, asked: Sequence[SeriesFacts]) -> tuple[Outcome, ...]:
+    def outcomes(self, model: Profile, uid: str, asked: Sequence[SeriesFacts]) -> tuple[Outcome, ...]:
         """What the site's rules say of a model for these series; nothing where no rule applies."""
+        if not self.rules:
+            return ()
         applying = [rule for rule in self.rules if any(_is_for(rule, facts) for facts in asked)]
-        denied = [rule for rule in applying if rule.effect == "deny" and _names(rule, card, uid)]
+        denied = [rule for rule in applying if rule.effect == "deny" and _names(rule, model, uid)]
         outcomes = [Outcome("site", passed=False, sentence=f"The site denies it{_because(rule)}.") for rule in denied]
         allowing = [rule for rule in applying if rule.effect == "allow"]
-        if allowing and not any(_names(rule, card, uid) for rule in allowing):
+        if allowing and not any(_names(rule, model, uid) for rule in allowing):
             listed = ", ".join(rule.model for rule in allowing)
             sentence = f"The site allows only {listed} here{_because(allowing[0])}."
             outcomes.append(Outcome("site", passed=False, sentence=sentence))
         return tuple(outcomes)
 
-    def preference(self, card: ModelCard, uid: str, asked: Sequence[SeriesFacts]) -> Point:
+    def preference(self, model: Profile, uid: str, asked: Sequence[SeriesFacts]) -> Point:
         """How much the site prefers the model for these series."""
         preferring = [
             rule for rule in self.rules if rule.effect == "prefer" and any(_is_for(rule, facts) for facts in asked)
         ]
         for place, rule in enumerate(preferring):
-            if _names(rule, card, uid):
+            if _names(rule, model, uid):
                 return Point("site", float(len(preferring) - place), f"The site prefers it{_because(rule)}.")
-        return Point("site", 0.0, "The site has no preference for it.")
+        return _NO_PREFERENCE
 
 
 def site_rules(settings: SelectionSettings) -> SiteRules:
@@ -70,8 +74,8 @@ def _is_for(rule: SelectionRule, facts: SeriesFacts) -> bool:
     return all(_fits(pattern, value) for pattern, value in asked if pattern)
 
 
-def _names(rule: SelectionRule, card: ModelCard, uid: str) -> bool:
-    names = (card.token, card.name, f"{card.name} {card.version}", f"{card.token}-{card.version}", uid)
+def _names(rule: SelectionRule, model: Profile, uid: str) -> bool:
+    names = (model.token, model.name, f"{model.name} {model.version}", f"{model.token}-{model.version}", uid)
     return any(_fits(rule.model, name) for name in names)
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from iodeep.anatomy import AnatomyResolver
+from iodeep.anatomy import AnatomicEvidence, AnatomyResolver
 from iodeep.errors import InputError
 from iodeep.selection.candidate import Candidate, UnusableModel
 from iodeep.selection.decision import decide, standard_resolver
-from iodeep.selection.facts import SeriesFacts, facts_of_attributes
+from iodeep.selection.facts import SeriesFacts
 from iodeep.selection.rules import SiteRules
 from iodeep.selection.verdict import Decision
 
@@ -30,7 +30,7 @@ def decide_table(
     rules: SiteRules | None = None,
     resolver: AnatomyResolver | None = None,
 ) -> Iterator[Document]:
-    """A document a row: ``row`` (from 1), ``regions``, ``organ``, ``confidence``, ``model``, ``also_fits``, ``reasons``.
+    """A document a row: ``row`` (from 1), ``regions``, ``shown``, ``organ``, ``confidence``, ``model``, ``also_fits``, ``reasons``.
 
     Errors: :class:`iodeep.errors.InputError` where the table cannot be read or has none of the columns.
     """
@@ -77,7 +77,7 @@ class _TableJudge:
         return self._known[key]
 
     def _decided(self, row: Mapping[str, str]) -> Document:
-        facts = facts_of_attributes(row)
+        facts = _facts(row)
         candidates = self._of_modality(facts.modality)
         return _document(
             decide(facts, candidates, rules=self._rules, resolver=self._resolver), facts, len(self._candidates)
@@ -88,10 +88,19 @@ class _TableJudge:
             self._by_modality[modality] = [
                 candidate
                 for candidate in self._candidates
-                if isinstance(candidate, Candidate)
-                and modality in {wanted.modality for wanted in candidate.card.inputs}
+                if isinstance(candidate, Candidate) and modality in candidate.profile.need.modalities
             ]
         return self._by_modality[modality]
+
+
+def _facts(row: Mapping[str, str]) -> SeriesFacts:
+    """The same as of a C-FIND answer with these four attributes alone."""
+    modality, body_part, study, series = (row[name].strip() for name in COLUMNS)
+    modality = modality.upper()
+    evidence = AnatomicEvidence(
+        modality=modality, body_part_examined=body_part, study_description=study, series_description=series
+    )
+    return SeriesFacts(modality=modality, evidence=evidence)
 
 
 def _document(decision: Decision, facts: SeriesFacts, models: int) -> Document:
@@ -101,11 +110,12 @@ def _document(decision: Decision, facts: SeriesFacts, models: int) -> Document:
         reasons[0] = f"None of {models} models takes {facts.modality or 'a series without modality'}."
     return {
         "regions": list(decision.anatomy.regions),
+        "shown": decision.anatomy.shown,
         "organ": decision.anatomy.organ,
         "confidence": round(decision.anatomy.confidence, 3),
-        "model": decision.chosen.card.name if decision.chosen else None,
-        "version": str(decision.chosen.card.version) if decision.chosen else None,
-        "also_fits": list(dict.fromkeys(candidate.card.name for candidate in decision.also_fits)),
+        "model": decision.chosen.profile.name if decision.chosen else None,
+        "version": decision.chosen.profile.version if decision.chosen else None,
+        "also_fits": list(dict.fromkeys(candidate.profile.name for candidate in decision.also_fits)),
         "refused_for": cause or None,
         "reasons": reasons,
     }

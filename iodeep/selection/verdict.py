@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from iodeep.anatomy import AnatomyAnswer
@@ -42,11 +41,11 @@ class Judged:
     """The model's input name -> Series Instance UID that it would be given."""
     also_fitting: tuple[str, ...] = ()
     """Other series asked about that would fit its one input as well, as they are called."""
+    fits: bool = field(init=False)
+    """Whether every hard requirement holds."""
 
-    @cached_property
-    def fits(self) -> bool:
-        """Whether every hard requirement holds."""
-        return all(outcome.passed for outcome in self.outcomes)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fits", False not in [outcome.passed for outcome in self.outcomes])
 
     @property
     def reasons_against(self) -> tuple[str, ...]:

@@ -29,11 +29,13 @@ def labels_in(text: str, modality: str) -> frozenset[str]:
 
 
 def _longest(tokens: list[str], modality: str) -> tuple[int, set[str]]:
+    phrases = _phrases()
     for length in range(len(tokens) if tokens[0] in _beginnings() else 1, 0, -1):
         labels = {
             label
             for spelling in _with_stems(tokens[:length])
-            for label, modalities in _phrases().get(spelling, ())
+            if spelling in phrases
+            for label, modalities in phrases[spelling]
             if not modalities or modality in modalities
         }
         if labels:
@@ -44,14 +46,21 @@ def _longest(tokens: list[str], modality: str) -> tuple[int, set[str]]:
 def _with_stems(tokens: list[str]) -> Iterator[tuple[str, ...]]:
     yield tuple(tokens)
     *before, last = tokens
-    for end in range(len(last), _SHORTEST_STEM - 1, -1):
-        yield (*before, f"{last[:end]}*")
+    if last[:_SHORTEST_STEM] in _stem_beginnings():
+        for end in range(len(last), _SHORTEST_STEM - 1, -1):
+            yield (*before, f"{last[:end]}*")
 
 
 @cache
 def _beginnings() -> frozenset[str]:
     """The words that a phrase of several words begins with."""
     return frozenset(phrase[0] for phrase in _phrases() if len(phrase) > 1)
+
+
+@cache
+def _stem_beginnings() -> frozenset[str]:
+    """The first letters of every stem: a word that begins otherwise is none."""
+    return frozenset(phrase[-1][:_SHORTEST_STEM] for phrase in _phrases() if phrase[-1].endswith("*"))
 
 
 @cache
