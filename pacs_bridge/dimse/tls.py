@@ -6,6 +6,7 @@ import ssl
 
 from iodeep.errors import SettingsError
 from iodeep.settings import TlsSettings
+from pacs_bridge.tls_profiles import loaded
 
 
 def client_context(settings: TlsSettings) -> ssl.SSLContext:
@@ -27,16 +28,4 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def _loaded(context: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        if settings.ca is not None:
-            context.load_verify_locations(cafile=settings.ca)
-        if settings.certificate is not None:
-            context.load_cert_chain(settings.certificate, settings.key)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            f"the TLS certificates cannot be read: {error.strerror or error}",
-            found=f"ca {settings.ca}, certificate {settings.certificate}, key {settings.key}",
-            remedy="Give PEM files that this user may read, and the key that belongs to the certificate.",
-        ) from error
-    return context
+    return loaded(context, ca=settings.ca, certificate=settings.certificate, key=settings.key)
