@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 
 from pydicom.uid import UID
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
@@ -22,6 +22,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext
 
+from iodeep.errors import ArchiveError
 from iodeep.terms import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacs_bridge.dimse import diagnosis
 from pacs_bridge.dimse.association import MAX_PDU, PDU_HEADER, Association, Context
@@ -74,10 +75,44 @@ def request(
         raise
 
 
-def accept(connection: socket.socket, parties: Parties, watch: Watch) -> Association:
-    """An association as its acceptor, for storage only: each SOP class, in its first transfer syntax that we know.
+@dataclass(frozen=True)
+class Rejection:
+    """An A-ASSOCIATE-RJ (PS3.8 9.3.4): result, source and reason, and the same in words for our log."""
 
-    A peer that calls us by another name is rejected (PS3.8 9.3.4) and an error raised.
+    result: int
+    source: int
+    reason: int
+    words: str
+
+
+def _called_by_our_name(parties: Parties, called: str) -> Rejection | None:
+    if called == parties.calling:
+        return None
+    return Rejection(1, 1, 7, f"it called us {called!r}")
+
+
+Admit = Callable[[str, str], Rejection | None]
+"""Whether the caller may come in, by the calling and the called AE title."""
+Choose = Callable[[PresentationContext], PresentationContext]
+"""The answer to one presentation context that was proposed."""
+
+
+class RejectedError(ArchiveError):
+    """We rejected an association."""
+
+
+def accept(
+    connection: socket.socket,
+    parties: Parties,
+    watch: Watch,
+    *,
+    admit: Admit | None = None,
+    choose: Choose | None = None,
+) -> Association:
+    """An association as its acceptor, for storage only; by default each SOP class, in its first transfer syntax that we know.
+
+    Without ``admit`` who calls us by another name is rejected. Raises :class:`RejectedError` after a rejection. Where
+    ``parties`` doesn't name the caller, the association's do.
     """
     wire = Wire(connection, str(parties), watch)
     wire.doing = "accepting an association"
@@ -85,10 +120,14 @@ def accept(connection: socket.socket, parties: Parties, watch: Watch) -> Associa
     asked = _primitive(A_ASSOCIATE_RQ, content, parties) if kind == _RQ else None
     if asked is None:
         raise diagnosis.misspoken(parties, f"a PDU of type {kind} instead of a request", wire.doing)
-    if asked.called_ae_title.strip() != parties.calling:
-        wire.last_word(_encoded_rejection())
-        raise diagnosis.misspoken(parties, f"it called us {asked.called_ae_title.strip()!r}", wire.doing)
-    results = [_answered(context) for context in asked.presentation_context_definition_list]
+    calling, called = str(asked.calling_ae_title).strip(), str(asked.called_ae_title).strip()
+    parties = parties if parties.called else replace(parties, called=calling)
+    wire.peer = str(parties)
+    rejection = admit(calling, called) if admit else _called_by_our_name(parties, called)
+    if rejection is not None:
+        wire.last_word(PDU_HEADER.pack(_RJ, 4) + bytes([0, rejection.result, rejection.source, rejection.reason]))
+        raise RejectedError(f"an association with {parties} was rejected: {rejection.words}")
+    results = [(choose or answered)(context) for context in asked.presentation_context_definition_list]
     wire.send(_encoded_acceptance(asked, results))
     contexts = {
         number: Context(number, str(cx.abstract_syntax), str(cx.transfer_syntax[0]), receives=True)
@@ -161,11 +200,6 @@ def _encoded_acceptance(asked: A_ASSOCIATE, results: list[PresentationContext]) 
     return bytes(pdu.encode())
 
 
-def _encoded_rejection() -> bytes:
-    """Rejected for good by the service user: called AE title not recognised."""
-    return PDU_HEADER.pack(_RJ, 4) + bytes([0, 1, 1, 7])
-
-
 def _about_us() -> list[UserInformation]:
     longest = MaximumLengthNotification()
     longest.maximum_length_received = MAX_PDU
@@ -195,12 +229,17 @@ def _context(context_id: int, abstract_syntax: str, transfer_syntaxes: Sequence[
 _PREFERRED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 
 
-def _answered(asked: PresentationContext) -> PresentationContext:
-    """Explicit VR Little Endian where it is offered: it alone keeps the VRs of private elements."""
-    offered = [str(syntax) for syntax in asked.transfer_syntax]
+def answered(asked: PresentationContext, known: Container[str] | None = None) -> PresentationContext:
+    """Explicit VR Little Endian where it is offered: it alone keeps the VRs of private elements; else the first ``known``."""
+    offered = [str(syntax) for syntax in asked.transfer_syntax if known is None or str(syntax) in known]
     chosen = next((syntax for syntax in _PREFERRED if syntax in offered), offered[0] if offered else None)
-    answer = _context(asked.context_id or 0, str(asked.abstract_syntax), [chosen or _PREFERRED[1]])
-    answer.result = 0 if chosen else 4
+    return result_for(asked, 0 if chosen else 4, chosen)
+
+
+def result_for(asked: PresentationContext, result: int, transfer_syntax: str | None = None) -> PresentationContext:
+    """An answer to a proposed context: accepted (0), abstract (3) or transfer syntaxes (4) not supported (PS3.8 9.3.3.2)."""
+    answer = _context(asked.context_id or 0, str(asked.abstract_syntax), [transfer_syntax or _PREFERRED[1]])
+    answer.result = result
     return answer
 
 

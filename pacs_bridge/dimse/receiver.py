@@ -11,14 +11,14 @@ import ssl
 import threading
 from typing import Self
 
-from iodeep.errors import IODeepError, LocalStorageError, SettingsError
+from iodeep.errors import IODeepError, LocalStorageError
 from pacs_bridge.dimse import commands
 from pacs_bridge.dimse.arrivals import Arrivals
 from pacs_bridge.dimse.commands import Command
 from pacs_bridge.dimse.diagnosis import Parties
 from pacs_bridge.dimse.negotiation import accept
-from pacs_bridge.dimse.watch import POLL_S, Watch
-from pacs_bridge.dimse.wire import secured
+from pacs_bridge.dimse.watch import Watch
+from pacs_bridge.dimse.wire import listening, secured
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,11 @@ class Receiver:
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self._connections: list[socket.socket] = []
-        self._listener = _listening(address)
+        self._listener = listening(
+            address,
+            "C-MOVE sub-operations",
+            "Set move_bind to an address of this machine and move_port to a free port that the archive knows.",
+        )
 
     def __enter__(self) -> Self:
         self._start(self._listen)
@@ -86,23 +90,6 @@ class Receiver:
             _LOG.exception("an association for C-MOVE sub-operations ended")
         finally:
             connection.close()
-
-
-def _listening(address: tuple[str, int]) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise SettingsError(
-            f"we cannot listen for C-MOVE sub-operations at {address[0]}:{address[1]}: {error.strerror}",
-            remedy="Set move_bind to an address of this machine and move_port to a free port that the archive knows.",
-        ) from error
-    listener.settimeout(POLL_S)
-    return listener
 
 
 def _shut(connection: socket.socket) -> None:

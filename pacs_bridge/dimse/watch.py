@@ -27,8 +27,8 @@ class Watch:
         self._last = clock()
         self._failure: Exception | None = None
 
-    def touch(self) -> None:
-        """The peer gave a sign of life: bytes moved."""
+    def touch(self, count: int = 0) -> None:  # noqa: ARG002 - for watches that measure the pace
+        """The peer gave a sign of life: ``count`` bytes moved."""
         self._last = self._clock()
 
     def fail(self, failure: Exception) -> None:

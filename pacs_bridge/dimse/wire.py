@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from iodeep.errors import ArchiveUnreachableError
+from iodeep.errors import ArchiveUnreachableError, SettingsError
 from pacs_bridge.dimse.watch import POLL_S, Watch
 
 _BUFFER = 1 << 20
@@ -107,7 +107,7 @@ class Wire:
             except OSError as error:
                 raise self._lost(f"broke the connection ({error.strerror or error})") from error
             else:
-                self.watch.touch()
+                self.watch.touch(count)
                 return count
 
     def _lost(self, what: str) -> ArchiveUnreachableError:
@@ -143,6 +143,23 @@ def connect(host: str, port: int, peer: str, watch: Watch) -> socket.socket:
         expected="a DICOM service that listens there",
         remedy="Check host and port, that the archive runs, and that no firewall stands between.",
     )
+
+
+def listening(address: tuple[str, int], what: str, remedy: str) -> socket.socket:
+    """A socket that takes connections at ``address`` (port 0: any free one); its accept waits for :data:`POLL_S`."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"we cannot listen for {what} at {address[0]}:{address[1]}: {error.strerror}", remedy=remedy
+        ) from error
+    listener.settimeout(POLL_S)
+    return listener
 
 
 def _connected(connection: socket.socket, address: object, check: Callable[[], None]) -> socket.socket:
