@@ -100,8 +100,8 @@ def files_of(paths: Iterator[Path]) -> Iterator[Path]:
             yield path
 
 
-def write_header(file: BinaryIO, sop_class: str, uid: str, transfer_syntax: str) -> None:
-    """Preamble and File Meta Information (PS3.10 7.1) of an instance whose data set follows."""
+def write_header(file: BinaryIO, sop_class: str, uid: str, transfer_syntax: str, sender: str = "") -> None:
+    """Preamble and File Meta Information (PS3.10 7.1) of an instance whose data set follows; ``sender`` is an AE title."""
     meta = create_file_meta(
         sop_class_uid=UID(sop_class),
         sop_instance_uid=UID(uid),
@@ -109,6 +109,8 @@ def write_header(file: BinaryIO, sop_class: str, uid: str, transfer_syntax: str)
         implementation_uid=UID(IMPLEMENTATION_CLASS_UID),
         implementation_version=IMPLEMENTATION_VERSION_NAME,
     )
+    if sender:
+        meta.SendingApplicationEntityTitle = sender
     file.write(bytes(128) + b"DICM" + encode_file_meta(meta))
 
 

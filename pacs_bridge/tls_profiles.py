@@ -36,7 +36,7 @@ def loaded(context: ssl.SSLContext, *, ca: Path | None, certificate: Path | None
         if ca is not None:
             context.load_verify_locations(cafile=ca)
         if certificate is not None:
-            context.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate, key, password=_never_asked)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(
             f"the TLS certificates cannot be read: {error.strerror or error}",
@@ -44,3 +44,8 @@ def loaded(context: ssl.SSLContext, *, ca: Path | None, certificate: Path | None
             remedy="Give PEM files that this user may read, and the key that belongs to the certificate.",
         ) from error
     return context
+
+
+def _never_asked() -> str:
+    """A key that is encrypted is told as an error: a service has nobody to type its password."""
+    return ""

@@ -127,8 +127,11 @@ class Association:
             length -= count
             sent(count)
 
-    def receive(self, open_sink: OpenSink | None = None) -> Message:
-        """The next message; the data set of a C-STORE request goes to the sink that ``open_sink`` gives."""
+    def receive(self, open_sink: OpenSink | None = None, *, most_identifier: int = _MAX_IDENTIFIER) -> Message:
+        """The next message; the data set of a C-STORE request goes to the sink that ``open_sink`` gives.
+
+        Another data set of more than ``most_identifier`` bytes ends the association.
+        """
         context, command = self._command()
         if command.CommandDataSetType == commands.NO_DATA_SET:
             return Message(context, command)
@@ -136,7 +139,7 @@ class Association:
             self._data_set(open_sink(context, command))
             return Message(context, command)
         identifier = BytesIO()
-        self._data_set(identifier, most=_MAX_IDENTIFIER)
+        self._data_set(identifier, most=most_identifier)
         return Message(context, command, identifier.getvalue())
 
     def is_usable(self) -> bool:

@@ -196,6 +196,9 @@ def secured(
         except (ssl.SSLError, OSError) as error:
             wrapped.close()
             raise _no_tls(peer, error) from error
+        except BaseException:
+            wrapped.close()
+            raise
         else:
             return wrapped
 
