@@ -3,14 +3,18 @@
 from iodeep.service.audit.event import AuditEvent, AuditSink, EventKind, Outcome
 from iodeep.service.audit.opening import open_audit
 from iodeep.service.audit.reading import AuditFilter, RecordedEvent, read_events
+from iodeep.service.audit.verifying import Break, LogCheck, verify_log
 
 __all__ = [
     "AuditEvent",
     "AuditFilter",
     "AuditSink",
+    "Break",
     "EventKind",
+    "LogCheck",
     "Outcome",
     "RecordedEvent",
     "open_audit",
     "read_events",
+    "verify_log",
 ]

@@ -44,6 +44,9 @@ class AuditEvent:
     """Network address of the other side, where there is one."""
     action: str = "E"
     """C, R, U, D or E (create, read, update, delete, execute)."""
+    event_type: str = ""
+    """DCM code of the Event Type Code where the kind has several (110122 login, 110123 logout, 110126 node authentication, 110132
+    use of a restricted function); empty: the kind's usual one."""
     patient_id: str = ""
     patient_name: str = ""
     study_instance_uids: tuple[str, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iodeep.service.audit.event import AuditSink
+from iodeep.service.audit.files import key_file
+from iodeep.service.audit.log import AuditLog
 
 if TYPE_CHECKING:
     from iodeep.service.serving.context import DataFolders
@@ -15,4 +17,4 @@ def open_audit(folders: DataFolders, process: str) -> AuditSink:
 
     Errors: :class:`iodeep.errors.LocalStorageError` where the folder or its key can't be used.
     """
-    raise NotImplementedError
+    return AuditLog(folders.audit, key_file(folders.root), process)
