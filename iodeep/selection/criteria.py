@@ -26,20 +26,27 @@ _MANY = 4096
 """Distinct outcomes of one requirement that are kept: they depend on few words of a model and of a series."""
 
 
-def series_outcomes(need: Need, wanted: InputNeed, series: SeriesView, rules: SiteRules) -> tuple[Outcome, ...]:
-    """Every requirement that a model's input has of a series, in the order in which people ask."""
+def need_outcomes(need: Need, series: SeriesView, rules: SiteRules) -> tuple[Outcome, ...]:
+    """What a model requires of a series whichever of its inputs it is tried for: region, side and sex."""
     facts, answer = series.facts, series.answer
     fit = region_fit(answer, need.regions, facts.modality)
     return (
-        _modality(wanted.modality, facts.modality),
         _region(need, fit, series, rules),
         _laterality(need.laterality, answer.side),
         _sex(fit.region, facts.patient_sex, answer.organ),
-        _nature(wanted, series),
-        *_image_type(wanted, facts),
-        *_acquisition(wanted, series),
-        *(_open_geometry(wanted) if series.unmeasured else _geometry(wanted, facts)),
     )
+
+
+def series_outcomes(wanted: InputNeed, series: SeriesView, of_need: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+    """Every requirement that a model's input has of a series, in the order in which people ask."""
+    facts = series.facts
+    outcomes = [_modality(wanted.modality, facts.modality), *of_need, _nature(wanted, series)]
+    if wanted.image_type_required or wanted.image_type_forbidden:
+        outcomes += _image_type(wanted, facts)
+    if wanted.special:
+        outcomes += _acquisition(wanted, series)
+    outcomes += _open_geometry(wanted) if series.unmeasured else _geometry(wanted, facts)
+    return tuple(outcomes)
 
 
 @lru_cache(maxsize=1024)
@@ -114,8 +121,6 @@ def _kind(nature: Nature, because: str, allowed: bool) -> Outcome:
 
 
 def _image_type(wanted: InputNeed, facts: SeriesFacts) -> Iterator[Outcome]:
-    if not wanted.image_type_required and not wanted.image_type_forbidden:
-        return
     values = {value for image_type in facts.image_types for value in image_type}
     shown = "\\".join(facts.image_type) or "not given"
     missing = [value for value in wanted.image_type_required if value.upper() not in values]
@@ -132,8 +137,6 @@ def _image_type(wanted: InputNeed, facts: SeriesFacts) -> Iterator[Outcome]:
 
 
 def _acquisition(wanted: InputNeed, series: SeriesView) -> Iterator[Outcome]:
-    if not wanted.special:
-        return
     if Sequence.ANY not in wanted.sequences:
         told = series.sequence
         yield _sequence(wanted.sequences, told.sequence, told.because)

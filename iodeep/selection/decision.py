@@ -16,7 +16,7 @@ from iodeep.selection.ranking import order_of
 from iodeep.selection.refusal import why_not
 from iodeep.selection.rules import SiteRules
 from iodeep.selection.verdict import Decision, Judged
-from iodeep.selection.view import SeriesView
+from iodeep.selection.view import SeriesView, view_of
 
 
 def decide(
@@ -73,7 +73,7 @@ def standard_resolver() -> AnatomyResolver:
 def views_of(series: Sequence[SeriesFacts], resolver: AnatomyResolver) -> tuple[SeriesView, ...]:
     """Each series with what it shows; one that says nothing borrows from the others."""
     return tuple(
-        SeriesView(facts, resolver.resolve(facts.evidence, [other.evidence for other in series if other is not facts]))
+        view_of(facts, resolver.resolve(facts.evidence, [other.evidence for other in series if other is not facts]))
         for facts in series
     )
 

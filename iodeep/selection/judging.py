@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from iodeep.selection.candidate import Candidate, UnusableModel
-from iodeep.selection.criteria import series_outcomes
+from iodeep.selection.criteria import need_outcomes, series_outcomes
 from iodeep.selection.facts import SeriesFacts
 from iodeep.selection.profile import InputNeed, Need
 from iodeep.selection.ranking import is_about, need_points, newest_releases, release_points
@@ -44,6 +45,9 @@ class Case:
         return tuple(series.facts for series in self.asked)
 
 
+_NO_INPUTS: Mapping[str, str] = MappingProxyType({})
+
+
 class _Trial(NamedTuple):
     """One input tried with one series."""
 
@@ -61,18 +65,14 @@ class _Trial(NamedTuple):
         return self.series.facts.series_instance_uid
 
 
-@dataclass(frozen=True)
-class _Answer:
+class _Answer(NamedTuple):
     """What the series at hand answer to a need: the same for every model that has it."""
 
     outcomes: tuple[Outcome, ...]
     points: tuple[Point, ...] = ()
-    inputs: Mapping[str, str] | None = None
+    inputs: Mapping[str, str] = _NO_INPUTS
     """The series of each input, where each has one."""
     also_fitting: tuple[str, ...] = ()
-
-
-_NO_INPUTS: Mapping[str, str] = {}
 
 
 class Judge:
@@ -95,8 +95,7 @@ class Judge:
         points: tuple[Point, ...] = ()
         if answer.points and all(outcome.passed for outcome in standing):
             points = answer.points + release_points(model, candidate.uid, case.newest, case.rules, case.asked_facts)
-        inputs = _NO_INPUTS if answer.inputs is None else answer.inputs
-        return Judged(candidate, outcomes, points, inputs, answer.also_fitting)
+        return Judged(candidate, outcomes, points, answer.inputs, answer.also_fitting)
 
 
 def _standing(candidate: Candidate, case: Case) -> Iterator[Outcome]:
@@ -130,7 +129,7 @@ def _answered(need: Need, case: Case) -> _Answer:
 
 def _single(need: Need, case: Case) -> _Answer:
     wanted = need.inputs[0]
-    trials = _trials(need, wanted, case.asked, case)
+    trials = _trials(wanted, [(series, need_outcomes(need, series, case.rules)) for series in case.asked])
     if not trials:
         return _Answer((Outcome("series", passed=False, sentence="There is no series."),))
     best = trials[0]
@@ -142,9 +141,10 @@ def _single(need: Need, case: Case) -> _Answer:
 
 
 def _several(need: Need, case: Case) -> _Answer:
-    tried = {wanted.name: _trials(need, wanted, case.everything, case) for wanted in need.inputs}
+    among = [(series, need_outcomes(need, series, case.rules)) for series in case.everything]
+    tried = {wanted.name: _trials(wanted, among) for wanted in need.inputs}
     chosen = _assign(need.inputs, tried, case)
-    outcomes = tuple(_input_outcome(wanted, tried[wanted.name], chosen) for wanted in need.inputs)
+    outcomes = tuple([_input_outcome(wanted, tried[wanted.name], chosen) for wanted in need.inputs])
     open_outcomes = tuple(outcome for trial in chosen.values() for outcome in trial.outcomes if outcome.open)
     if len(chosen) < len(need.inputs):
         return _Answer((*outcomes, *open_outcomes))
@@ -153,17 +153,15 @@ def _several(need: Need, case: Case) -> _Answer:
     return _Answer((*outcomes, *open_outcomes), points, inputs)
 
 
-def _trials(need: Need, wanted: InputNeed, among: Sequence[SeriesView], case: Case) -> list[_Trial]:
+def _trials(wanted: InputNeed, among: Sequence[tuple[SeriesView, tuple[Outcome, ...]]]) -> list[_Trial]:
     """The input tried with each series: those that fit first, then the nearest misses; more slices first among equals."""
-    trials = [_trial(need, wanted, series, case.rules) for series in among]
+    trials = []
+    for series, of_need in among:
+        outcomes = series_outcomes(wanted, series, of_need)
+        trials.append(_Trial(series, outcomes, [outcome.passed for outcome in outcomes].count(False)))
     if len(trials) > 1:
         trials.sort(key=lambda trial: (trial.failures, -_slices(trial.series.facts), trial.uid))
     return trials
-
-
-def _trial(need: Need, wanted: InputNeed, series: SeriesView, rules: SiteRules) -> _Trial:
-    outcomes = series_outcomes(need, wanted, series, rules)
-    return _Trial(series, outcomes, [outcome.passed for outcome in outcomes].count(False))
 
 
 def _slices(facts: SeriesFacts) -> int:
@@ -173,6 +171,8 @@ def _slices(facts: SeriesFacts) -> int:
 def _assign(inputs: Sequence[InputNeed], tried: Mapping[str, list[_Trial]], case: Case) -> dict[str, _Trial]:
     """A series for as many inputs as possible, none twice; a series that was asked about before others."""
     chosen: dict[str, _Trial] = {}
+    if not any(trials and trials[0].fits for trials in tried.values()):
+        return chosen
     asked = {facts.series_instance_uid for facts in case.asked_facts}
     for wanted in inputs:
         _augment(wanted.name, tried, chosen, set(), asked)
@@ -203,8 +203,7 @@ def _input_outcome(wanted: InputNeed, trials: list[_Trial], chosen: Mapping[str,
             criterion, passed=True, sentence=f"Input {wanted.name}: {chosen[wanted.name].series.facts.label} fits."
         )
     need = f"Input {wanted.name} needs {_need(wanted)}"
-    fitting = [trial for trial in trials if trial.fits]
-    if fitting:
+    if trials and trials[0].fits:
         return Outcome(criterion, passed=False, sentence=f"{need}; the only such series serves another input.")
     if not trials:
         return Outcome(criterion, passed=False, sentence=f"{need}; the study has no series.")

@@ -13,15 +13,16 @@ from iodeep.selection.kinds import SeriesNature, nature_of
 
 @dataclass(frozen=True, eq=False)
 class SeriesView:
-    """Facts and anatomy of a series, and the conclusions from them when they are asked for."""
+    """Facts and anatomy of a series, and the conclusions from them; those that few models ask about when they are."""
 
     facts: SeriesFacts
     answer: AnatomyAnswer
-
-    @cached_property
-    def nature(self) -> SeriesNature:
-        """Acquired images, a localizer, derived ..."""
-        return nature_of(self.facts)
+    nature: SeriesNature
+    """Acquired images, a localizer, derived ..."""
+    shown: str
+    """The first region and the organ in it, for sentences; empty where nothing is known."""
+    unmeasured: bool
+    """Whether nothing is known of its geometry, as before its images are read."""
 
     @cached_property
     def sequence(self) -> SequenceType:
@@ -33,15 +34,18 @@ class SeriesView:
         """The CT contrast phase."""
         return phase_of(self.facts)
 
-    @cached_property
-    def shown(self) -> str:
-        """The first region and the organ in it, for sentences; only where the answer is known."""
-        first, organ = self.answer.ranked[0].region, self.answer.organ
-        return f"{first} ({organ})" if organ and organ != first else first
 
-    @cached_property
-    def unmeasured(self) -> bool:
-        """Whether nothing is known of its geometry, as before its images are read."""
-        facts = self.facts
-        measured = (facts.slice_count, facts.slice_spacing_mm, facts.pixel_spacing_mm, facts.coverage_mm, facts.plane)
-        return not facts.geometry_problem and all(found is None for found in measured)
+def view_of(facts: SeriesFacts, answer: AnatomyAnswer) -> SeriesView:
+    """A series with what is always asked about it."""
+    first, organ = answer.shown or "", answer.organ
+    measures = (facts.slice_count, facts.slice_spacing_mm, facts.pixel_spacing_mm, facts.coverage_mm, facts.plane)
+    return SeriesView(
+        facts=facts,
+        answer=answer,
+        nature=nature_of(facts),
+        shown=f"{first} ({organ})" if organ and organ != first else first,
+        unmeasured=not facts.geometry_problem and measures == _NOTHING,
+    )
+
+
+_NOTHING = (None,) * 5
