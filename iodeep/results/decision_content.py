@@ -63,6 +63,7 @@ def _anatomy(shown: Record) -> ContentItem:
     return _container(
         Term.ANATOMY,
         [
+            *_optional(Term.SHOWN, shown["shown"]),
             *_texts(Term.REGION, shown["regions"]),
             *_optional(Term.ORGAN, shown["organ"]),
             *_optional(Term.SIDE, shown["side"]),

@@ -40,6 +40,7 @@ def decision_of_report(report: Dataset) -> Record | None:
 def _anatomy(shown: Dataset) -> Record:
     return {
         "regions": _texts(shown, Term.REGION),
+        "shown": _text(shown, Term.SHOWN),
         "organ": _text(shown, Term.ORGAN),
         "side": _text(shown, Term.SIDE),
         "confidence": _number(shown, Term.CONFIDENCE),

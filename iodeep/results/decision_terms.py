@@ -23,6 +23,7 @@ class Term(Enum):
     INPUT = "Series for the input"
     NAME = "Name"
     ANATOMY = "What the series shows"
+    SHOWN = "Region that counts"
     REGION = "Region"
     ORGAN = "Organ"
     SIDE = "Side"

@@ -43,7 +43,7 @@ def sentences_of(rules: SiteRules) -> tuple[str, ...]:
     """The site's rules that were in force, in sentences."""
     borrowed = "is enough" if rules.accept_borrowed else "is not enough"
     return (
-        f"A series has to be {rules.minimum_confidence:.0%} sure of what it shows.",
+        f"What a series shows has to be at least {rules.minimum_confidence:.0%} sure.",
         f"What only the study's other series show {borrowed}.",
         *map(_rule, rules.rules),
     )
@@ -65,11 +65,10 @@ def _rule(rule: SelectionRule) -> str:
 
 
 def _listed(decision: Decision) -> list[Judged]:
-    """The chosen one, those that fit, then the nearest misses: fewest requirements failed, then by name."""
+    """Those that fit, best first and the chosen one among them; then the nearest misses: fewest failures, then by name."""
     fitting = [judged for judged in decision.candidates if judged.fits]
-    first = [judged for judged in fitting if judged.candidate is decision.chosen]
-    others = [judged for judged in fitting if judged.candidate is not decision.chosen]
-    kept = [*first, *others][:MOST_FITTING]
+    later = [judged for judged in fitting[MOST_FITTING - 1 :] if judged.candidate is decision.chosen]
+    kept = [*fitting[: MOST_FITTING - len(later)], *later]
     misses = [judged for judged in decision.candidates if not judged.fits]
     nearest = sorted(
         misses, key=lambda judged: (len(judged.reasons_against), judged.candidate.name, judged.candidate.uid)

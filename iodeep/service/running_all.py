@@ -5,7 +5,7 @@ A model that fails takes nothing from the others: what it failed with is told be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,19 @@ def run_all_that_fit(
     workspace: Path,
     most_models: int,
     *,
+    watch: Stopwatch | None = None,
     progress: ProgressSink = no_progress,
     cancel: Cancellation | None = None,
 ) -> RunsReport:
     """Run each model that fits, the first-ranking ones where there are more than ``most_models``.
 
-    Errors: ``Refusal`` where none fits; whatever keeps the series or the archive's models from being looked at.
+    ``watch``: what was spent before; each report begins with it. Errors: ``Refusal`` where none fits; whatever keeps the series or the archive's models from being looked at.
     """
-    selection = selected(job, progress)
+    watch = watch or Stopwatch()
+    with watch.stage("select"):
+        selection = selected(job, progress)
     decisions = each_that_fits(selection.decision)
-    ended = tuple(_each(job, selection, decisions[:most_models], engine, workspace, progress, cancel))
+    ended = tuple(_each(job, selection, decisions[:most_models], engine, workspace, watch.seconds, progress, cancel))
     return RunsReport(
         done=tuple(each for each in ended if isinstance(each, RunReport)),
         failed=tuple(each for each in ended if isinstance(each, FailedRun)),
@@ -85,6 +88,7 @@ def _each(
     decisions: tuple[Decision, ...],
     engine: Engine,
     workspace: Path,
+    before: Mapping[str, float],
     progress: ProgressSink,
     cancel: Cancellation | None,
 ) -> Iterator[RunReport | FailedRun]:
@@ -92,7 +96,7 @@ def _each(
         assert decision.chosen is not None
         card = decision.chosen.card
         folder = f"{card.token}-{card.version}"
-        own, watch = workspace / "models" / folder, Stopwatch()
+        own, watch = workspace / "models" / folder, Stopwatch(before)
         own.mkdir(parents=True, exist_ok=True)
         one = replace(job, out=job.out / folder if job.out else None)
         try:

@@ -45,7 +45,7 @@ def is_uid(text: str) -> bool:
     return bool(_UID.fullmatch(text)) and len(text) <= 64 and not Path(text).exists()
 
 
-def _uids(text: str) -> tuple[str, str] | None:
+def named_uids(text: str) -> tuple[str, str] | None:
     """A study's UID ("" where it isn't said) and the UID asked about, of ``UID`` or ``STUDY_UID/SERIES_UID``."""
     study, _, asked = text.rpartition("/")
     return (study, asked) if is_uid(asked) and (not study or is_uid(study)) else None
@@ -60,7 +60,7 @@ def subject_of(
     cancel: Cancellation | None = None,
 ) -> Subject:
     """The image series named by ``text``: a folder or file, or the UID of a series or study in the archive."""
-    named = _uids(text)
+    named = named_uids(text)
     if named is None:
         return Subject(_of_one_study(local_series(Path(text)), text))
     if archive is None:

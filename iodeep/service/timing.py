@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 
 
 class Stopwatch:
-    """Adds up the seconds spent in named stages."""
+    """Adds up the seconds spent in named stages, after those of ``before``."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, before: Mapping[str, float] | None = None) -> None:
+        self.seconds: dict[str, float] = dict(before or {})
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

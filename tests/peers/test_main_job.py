@@ -13,6 +13,8 @@ from iodeep.inference import Engine
 from iodeep.model_object import PackedModel
 from iodeep.ports import Archive, Level, Wanted
 from iodeep.results import SegKind
+from iodeep.selection import SiteRules, decision_record
+from iodeep.service.explaining import decisions_about
 from iodeep.service.library import fetch_model
 from iodeep.service.packing import pack_network
 from iodeep.service.running import Job, RunReport, run_job
@@ -67,6 +69,16 @@ def _main_job(settings: PacsSettings, brain: PackedModel, folder: Path) -> None:
             (back,) = archive.fetch(Wanted(HEAD_STUDY, series), _made(folder / uid))
             sent = folder / "results" / f"{uid}.dcm"
             assert same_content(sent, back) is None
+        _says_why(archive, report, folder / "why")
+
+
+def _says_why(archive: Archive, report: RunReport, folder: Path) -> None:
+    """The whole record of the choice comes back, by the UID of the report, of the segmentation and of the series."""
+    record = decision_record(report.decision, SiteRules())
+    for uid in (report.uids.report, f"{HEAD_STUDY}/{report.uids.segmentation}", HEAD_SERIES):
+        (kept,) = decisions_about(uid, archive, _made(folder / uid.replace("/", "-")))
+        assert kept.record == record
+        assert kept.segmentation_uids == (report.uids.segmentation,)
 
 
 def _model_came_back_whole(archive: Archive, brain: PackedModel, folder: Path) -> None:

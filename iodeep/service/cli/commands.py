@@ -21,6 +21,7 @@ COMMANDS = {
     "fetch": "models.fetch",
     "select": "series.select",
     "run": "series.run",
+    "why": "reasons.why",
     "echo": "site.echo",
     "doctor": "site.doctor",
     "demo": "walkthrough.demo",

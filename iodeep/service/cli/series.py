@@ -15,11 +15,12 @@ from iodeep.inference import Engine
 from iodeep.results import SegKind, import_meanwhile
 from iodeep.selection import Decision, Judged
 from iodeep.service.cli import options
-from iodeep.service.cli.output import Output
+from iodeep.service.cli.output import Output, show_error
 from iodeep.service.cli.output import table as rows_of
 from iodeep.service.cli.planning import plan
 from iodeep.service.configuration import load_configuration
 from iodeep.service.running import Job, RunReport, run_job
+from iodeep.service.running_all import RunsReport, run_all_that_fit
 from iodeep.service.selecting import select_model, site_policy
 from iodeep.service.subjects import subject_of
 from iodeep.service.timing import Stopwatch
@@ -107,6 +108,14 @@ def run(
     ] = SegKind.BINARY,
     out: Annotated[Path | None, typer.Option("--out", help="Also write results and a picture to this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but write back to the archive.")] = False,
+    all_that_fit: Annotated[
+        bool | None,
+        typer.Option(
+            "--all-that-fit/--best",
+            help="Run each model that fits, or the one that ranks first; `run` in iodeep.toml where neither is given.",
+            show_default=False,
+        ),
+    ] = None,
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
@@ -114,10 +123,16 @@ def run(
 
     The results' UIDs follow from series, model and parameters: running twice stores once.
 
+    With `--all-that-fit` each model that fits has results of its own, one release of each model, no more models than
+    `most_models` in iodeep.toml. Where one fails the others are run all the same; the exit code is that of the first
+    failure.
+
     Example: `iodeep run 1.2.840.113619.2.1 --pacs main --out results`
     """
     output = Output(json)
     configuration = load_configuration(config)
+    choice = configuration.settings.selection
+    every = choice.run == "all" if all_that_fit is None else all_that_fit
     watch = Stopwatch()
     with (
         tempfile.TemporaryDirectory(prefix="iodeep-") as name,
@@ -141,9 +156,32 @@ def run(
             out=out,
             dry_run=dry_run,
         )
-        report = run_job(job, engine, workspace, watch=watch, progress=progress)
+        if every:
+            runs = run_all_that_fit(job, engine, workspace, choice.most_models, watch=watch, progress=progress)
+        else:
+            report = run_job(job, engine, workspace, watch=watch, progress=progress)
         archive_name = archive.name
-    output.answer(report.as_document(), lambda console: render_run(console, report, archive_name))
+    if every:
+        _answer_all(output, runs, archive_name)
+    else:
+        output.answer(report.as_document(), lambda console: render_run(console, report, archive_name))
+
+
+def _answer_all(output: Output, runs: RunsReport, archive: str) -> None:
+    """Every model's report, then what failed; the exit code says whether something did."""
+    output.answer(runs.as_document(), lambda console: _render_all(console, runs, archive))
+    for failed in runs.failed if not output.json else ():
+        show_error(failed.error, as_json=False)
+    raise typer.Exit(runs.exit_code)
+
+
+def _render_all(console: Console, runs: RunsReport, archive: str) -> None:
+    for report in runs.done:
+        render_run(console, report, archive)
+    for failed in runs.failed:
+        console.print(f"[bold red]{escape(failed.model)} failed[/]: {escape(failed.error.problem)}")
+    if runs.left_out:
+        console.print(f"Also fit, but beyond most_models in iodeep.toml: {escape(', '.join(runs.left_out))}")
 
 
 def render_decision(console: Console, decision: Decision, *, explain: bool) -> None:

@@ -15,7 +15,10 @@ from pydicom.dataset import Dataset
 from iodeep.results import decision_of_report, volumes_of_report
 from iodeep.results.decision_content import decision_content
 from iodeep.results.decision_terms import Term
+from iodeep.selection import SiteRules, decide, decision_record
+from iodeep.settings import SelectionRule
 from tests.unit.results.test_report import volume_results
+from tests.unit.selection.support import models, mr, series
 from tests.validators import dciodvfy_errors, missing_attributes
 
 LINE = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=40)
@@ -44,6 +47,7 @@ CANDIDATE = st.builds(
 ANATOMY = st.fixed_dictionaries(
     {
         "regions": LINES,
+        "shown": st.none() | LINE,
         "organ": st.none() | LINE,
         "side": st.none() | st.sampled_from("LRB"),
         "confidence": SHARE,
@@ -75,6 +79,7 @@ RECORD: dict[str, Any] = {
     "series": ["CT series 'Abdomen Übersicht 頭'"],
     "anatomy": {
         "regions": ["ABDOMEN", "CHEST"],
+        "shown": "ABDOMEN",
         "organ": "LIVER",
         "side": None,
         "confidence": 0.953,
@@ -114,7 +119,7 @@ RECORD: dict[str, Any] = {
             "ranking": [],
         },
     ],
-    "rules": ["A series has to be 55% sure of what it shows."],
+    "rules": ["What a series shows has to be at least 55% sure."],
     "looked_at": 10_000,
     "not_listed": {"modality": 9_000, "region": 998},
 }
@@ -134,6 +139,17 @@ def test_a_record_comes_back_as_it_was(record: dict[str, Any]) -> None:
     document.ContentSequence = [decision_content(record)]
 
     assert decision_of_report(document) == record
+
+
+def test_the_record_of_a_real_decision_comes_back_as_it_was() -> None:
+    asked = series("1.2.3", Modality="MR", StudyDescription="MR KNEE", BodyPartExamined="HEAD")
+    rules = SiteRules(rules=(SelectionRule(effect="deny", model="LIVER*"),))
+    for decision in (decide(asked, models(), rules=rules), decide(mr("1.2.3", "t1 axial"), models(), rules=rules)):
+        record = decision_record(decision, rules)
+        document = Dataset()
+        document.ContentSequence = [decision_content(record)]
+
+        assert decision_of_report(document) == record
 
 
 def test_the_report_of_a_run_keeps_the_record_and_its_measurements(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from random import Random
 
-from iodeep.selection import Candidate, SiteRules, UnusableModel, decide, decision_record
+from iodeep.selection import Candidate, SiteRules, UnusableModel, decide, decision_record, each_that_fits
 from iodeep.selection.record import LONGEST, MOST_FITTING, MOST_LISTED
 from iodeep.settings import SelectionRule
 from tests.unit.selection.support import make_card, models, mr, series
@@ -42,6 +42,16 @@ def test_of_many_the_chosen_the_fitting_and_the_nearest_misses_are_listed_and_th
     assert len(json.dumps(record)) < 150_000
 
 
+def test_one_that_ranks_far_down_is_listed_where_it_was_chosen() -> None:
+    many = [Candidate(make_card(f"Head {number:04}", "MR", "HEAD")) for number in range(MOST_FITTING + 5)]
+    last = each_that_fits(decide(BRAIN, many))[-1]
+    record = decision_record(last, SiteRules())
+
+    fitting = [each["model"] for each in record["candidates"] if each["fits"]]
+    assert len(fitting) == MOST_FITTING
+    assert record["chosen"] == fitting[-1] == f"Head {MOST_FITTING + 4:04} 1.0.2"
+
+
 def test_the_order_of_candidates_does_not_change_the_record() -> None:
     shuffled = models()
     Random(7).shuffle(shuffled)
@@ -56,7 +66,7 @@ def test_the_rules_in_force_are_in_it_in_sentences() -> None:
     record = decision_record(decide(BRAIN, models()), SiteRules(0.7, accept_borrowed=False, rules=(rule,)))
 
     assert record["rules"] == [
-        "A series has to be 70% sure of what it shows.",
+        "What a series shows has to be at least 70% sure.",
         "What only the study's other series show is not enough.",
         "deny LIVER* for modality CT, station CT1: under review",
     ]
