@@ -8,23 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.valuerep import DT
-
-from iodeep.card import ModelCard
 from iodeep.inference import Engine
 from iodeep.model_object import ModelDescriptor
-from iodeep.ports import Archive, Cancellation, Level, ProgressSink, Wanted, no_progress
+from iodeep.ports import Cancellation, ProgressSink, no_progress
 from iodeep.prediction import Prediction
-from iodeep.results import ResultUids, SegKind, import_meanwhile
-from iodeep.selection import Decision, decision_record
-from iodeep.service.choosing import Choice, Job, choice_of, selected, why
+from iodeep.results import ResultUids, SegKind
+from iodeep.selection import Decision
+from iodeep.service.choosing import Choice, Job, choice_of, selected
 from iodeep.service.library import obtain_model
+from iodeep.service.stages import built, held_results, plan_of, predicted, store_lacking, told_again, volumes_of
 from iodeep.service.timing import Stopwatch
 from iodeep.volume import Volume
 
@@ -115,29 +110,24 @@ def run_choice(
 ) -> RunReport:
     """Do what was chosen, from the model's fetching to the proof that its results are stored."""
     with watch.stage("select"):
-        held = () if job.dry_run else _held(job.archive, choice.wanted)
+        held = () if job.dry_run else held_results(job.archive, choice.wanted)
     if held == choice.wanted:
         return _what_is_there(job, choice, workspace, watch)
-    volumes, prediction = _predicted(job, choice, engine, watch, progress, cancel)
+    with watch.stage("fetch and verify model"):
+        model = obtain_model(job.archive, choice.descriptor, job.cache, progress=progress, cancel=cancel)
+    with watch.stage("read images"):
+        plan = plan_of(choice, job.policy.rules, job.archive, held, workspace)
+        volumes = volumes_of(plan, progress, cancel)
+    with watch.stage("run network"):
+        prediction = predicted(plan, model.files, volumes, engine, progress, cancel)
     with watch.stage("build and check results"):
-        from iodeep.results import build_results, write_results  # here by now: import_meanwhile
+        from iodeep.results import write_results  # here by now: import_meanwhile
 
-        earlier = _earlier(job.archive, held, workspace)
-        results = build_results(
-            choice.series[0],
-            prediction,
-            choice.descriptor.card,
-            choice.descriptor.identity,
-            kind=choice.kind,
-            decided=why(choice.decision),
-            decision=_record(job, choice, earlier),
-            now=_moment(earlier),
-            further_series=choice.series[1:],
-        )
+        results = built(plan, prediction)
         files = write_results(results, job.out or workspace / "results")
     if not job.dry_run:
         with watch.stage("store results"):
-            _store(job.archive, files, held, progress, cancel)
+            store_lacking(job.archive, files, held, progress, cancel)
         with watch.stage("prove stored"):
             job.archive.verify_stored(files, progress=progress)
     with watch.stage("draw picture"):
@@ -161,121 +151,19 @@ def _report(choice: Choice, **found: Any) -> RunReport:
     return RunReport(choice.decision, uids, choice.descriptor, choice.uids, choice.kind, **found)
 
 
-def _predicted(
-    job: Job,
-    choice: Choice,
-    engine: Engine,
-    watch: Stopwatch,
-    progress: ProgressSink,
-    cancel: Cancellation | None,
-) -> tuple[dict[str, Volume], Prediction]:
-    """The series' voxels by the card's input names, and what the verified network says of them."""
-    card = choice.descriptor.card
-    with watch.stage("fetch and verify model"):
-        model = obtain_model(job.archive, choice.descriptor, job.cache, progress=progress, cancel=cancel)
-    with watch.stage("read images"):
-        volumes = {
-            asked.name: each.read_volume(progress, cancel)
-            for asked, each in zip(card.inputs, choice.series, strict=True)
-        }
-    import_meanwhile()
-    with watch.stage("run network"):
-        prediction = engine.run(
-            card,
-            model.files,
-            volumes,
-            probabilities=choice.kind is SegKind.FRACTIONAL,
-            progress=progress,
-            cancel=cancel,
-        )
-    return volumes, prediction
-
-
 def _what_is_there(job: Job, choice: Choice, workspace: Path, watch: Stopwatch) -> RunReport:
     """The results of an earlier run, fetched: what they say is told again, and nothing is made."""
-    from iodeep.results import volume_sentence, volumes_of_report
-
-    into = job.out or workspace / "results"
     with watch.stage("fetch results"):
-        files = [path for each in choice.wanted for path in job.archive.fetch(each, into)]
-        volumes = volumes_of_report(pydicom.dcmread(files[0]))
-    card = choice.descriptor.card
-    segments = card.segmentation.segments if card.segmentation else ()
+        told = told_again(job.archive, choice.wanted, choice.descriptor.card, job.out or workspace / "results")
     return _report(
         choice,
         already_there=True,
-        sentences=tuple(
-            volume_sentence(each.label, volumes[each.number]) for each in segments if each.number in volumes
-        ),
-        volumes_ml=volumes,
-        files=tuple(files) if job.out else (),
+        sentences=told.sentences,
+        volumes_ml=told.volumes_ml,
+        files=told.files if job.out else (),
         seconds=watch.seconds,
-        warnings=not_retold(card),
+        warnings=told.warnings,
     )
-
-
-def not_retold(card: ModelCard) -> tuple[str, ...]:
-    """What an earlier run's report says and is not read out of it: silence must not be taken for a negative finding."""
-    names = ", ".join(head.name for head in card.classifications)
-    return (
-        (f"the report of the earlier run also says: {names}. Read it there; it is not told again here",)
-        if names
-        else ()
-    )
-
-
-def _held(archive: Archive, wanted: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
-    """Those that the archive holds."""
-    return tuple(
-        each
-        for each in wanted
-        if archive.find(
-            Level.IMAGE,
-            {
-                "StudyInstanceUID": each.study,
-                "SeriesInstanceUID": each.series or "",
-                "SOPInstanceUID": each.instances[0],
-            },
-        )
-    )
-
-
-def _earlier(archive: Archive, held: tuple[Wanted, ...], workspace: Path) -> Dataset | None:
-    """The half of the results that the archive holds, the report where it is that; None where it holds nothing."""
-    if not held:
-        return None
-    (path,) = archive.fetch(held[0], workspace / "held")
-    return pydicom.dcmread(path, stop_before_pixels=True)
-
-
-def _moment(earlier: Dataset | None) -> datetime:
-    """When the results are made: now in local time, or when the half of them was that the archive holds."""
-    if earlier is None:
-        return datetime.now().astimezone()
-    return DT(str(earlier.ContributingEquipmentSequence[-1].ContributionDateTime))
-
-
-def _record(job: Job, choice: Choice, earlier: Dataset | None) -> dict[str, Any]:
-    """The record of the choice; that of the report that the archive holds, where models have come or gone since."""
-    from iodeep.results import decision_of_report
-
-    held = decision_of_report(earlier) if earlier is not None else None
-    return held or decision_record(choice.decision, job.policy.rules)
-
-
-def _store(
-    archive: Archive,
-    files: list[Path],
-    held: tuple[Wanted, ...],
-    progress: ProgressSink,
-    cancel: Cancellation | None,
-) -> None:
-    """Send what the archive lacks, after what it holds has been proved to be the same: no UID ever names two things."""
-    uids = {uid for each in held for uid in each.instances}
-    there = [path for path in files if path.stem in uids]
-    if there:
-        archive.verify_stored(there, progress=progress)
-    archive.store([path for path in files if path not in there], progress=progress, cancel=cancel)
 
 
 def _picture(

@@ -15,7 +15,7 @@ import pytest
 
 from iodeep.errors import ExitCode, InputError
 from iodeep.service import cli
-from iodeep.service.running import not_retold
+from iodeep.service.stages import not_retold
 from iodeep.service.subjects import subject_of
 from tests.synthetic import write_series
 from tests.unit.results.support import SPLEEN, make_card
