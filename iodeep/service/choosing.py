@@ -32,6 +32,13 @@ class Job:
     """Also write results, picture and decision to this folder."""
     dry_run: bool = False
     """Everything but the writing back."""
+    results_to: Archive | None = None
+    """Where results go, if not where the models are."""
+
+    @property
+    def target(self) -> Archive:
+        """The archive that results go to."""
+        return self.results_to or self.archive
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ def _kind(job: Job, descriptor: ModelDescriptor) -> SegKind:
     """The encoding asked for, or what the archive and the segments allow."""
     segmentation = descriptor.card.segmentation
     overlapping = segmentation is not None and segmentation.overlapping
-    return accepted_kind(job.kind, job.archive.accepted(sop_classes_to_propose(job.kind)), overlapping=overlapping)
+    return accepted_kind(job.kind, job.target.accepted(sop_classes_to_propose(job.kind)), overlapping=overlapping)
 
 
 def _inputs(selection: Selection, inputs: Mapping[str, str], descriptor: ModelDescriptor) -> tuple[ImageSeries, ...]:

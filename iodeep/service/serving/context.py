@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from iodeep.ports import Archive
@@ -31,7 +31,7 @@ class DataFolders:
     """Where the service keeps what it has to find again; all of it below ``root`` unless a setting says otherwise."""
 
     root: Path
-    settings: ServeSettings = ServeSettings()
+    settings: ServeSettings = field(default_factory=ServeSettings)
 
     @property
     def database(self) -> Path:
