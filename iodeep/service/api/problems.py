@@ -137,9 +137,7 @@ def refused_is_conflict() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise ConflictError(
-            error.problem, expected=error.expected, found=error.found, remedy=error.remedy
-        ) from error
+        raise ConflictError(error.problem, expected=error.expected, found=error.found, remedy=error.remedy) from error
 
 
 def correlation_id(request: Request) -> str:
@@ -200,7 +198,7 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
         "InputError",
         "; ".join(f"{field.where}: {field.problem}" for field in fields[:3]) or "the request is not valid",
         errors=fields,
-        remedy="/api/v1/docs describes every field.",
+        remedy="/api/v1/openapi.json describes every field.",
     )
 
 

@@ -1,0 +1,106 @@
+"""What the routes share: the board, the audit log, two pools of threads, the feed of changes, what is known of archives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from iodeep.ports import Archive
+from iodeep.serve_settings import UserRole
+from iodeep.service.access import Principal
+from iodeep.service.access.guard import require
+from iodeep.service.api.archive_health import ArchiveHealth
+from iodeep.service.api.feed import JobFeed
+from iodeep.service.api.offload import Offload
+from iodeep.service.api.problems import NotFoundError
+from iodeep.service.audit import AuditEvent, AuditSink
+from iodeep.service.jobs import JobBoard
+from iodeep.service.serving import ServeContext
+from iodeep.settings import Settings
+
+_DATABASE_THREADS, _ARCHIVE_THREADS = 8, 8
+_DATABASE_SECONDS, ARCHIVE_SECONDS = 20.0, 45.0
+_WAITING = 4000
+
+
+@dataclass(frozen=True)
+class ApiState:
+    """One for each application; nothing in it is replaced while it lives."""
+
+    context: ServeContext
+    board: JobBoard
+    audit: AuditSink
+    database: Offload
+    archives: Offload
+    feed: JobFeed
+    health: ArchiveHealth
+
+    async def record(self, event: AuditEvent) -> None:
+        """Durable in the audit log once this returns: what cannot be recorded isn't done."""
+        await self.database.run(self.audit.record, event)
+
+    def close(self) -> None:
+        """End every stream, then let go of the database."""
+        self.feed.close()
+        self.database.close()
+        self.archives.close()
+        self.board.close()
+
+
+def open_state(context: ServeContext) -> ApiState:
+    """Everything opened as the context has it."""
+    board = context.open_board()
+    database = Offload("database", threads=_DATABASE_THREADS, waiting=_WAITING, seconds=_DATABASE_SECONDS)
+    archives = Offload("archive", threads=_ARCHIVE_THREADS, waiting=64, seconds=ARCHIVE_SECONDS)
+    return ApiState(
+        context=context,
+        board=board,
+        audit=context.open_audit(),
+        database=database,
+        archives=archives,
+        feed=JobFeed(board, database),
+        health=ArchiveHealth(partial(_opened, context), archive_names(context.settings), archives),
+    )
+
+
+def _opened(context: ServeContext, name: str) -> Archive:
+    return context.open_archive(name)
+
+
+def archive_names(settings: Settings) -> tuple[str, ...]:
+    """The archives that the service works with, by name: those of ``iodeep.toml``."""
+    return tuple(sorted(settings.pacs))
+
+
+def archive_name(settings: Settings, wanted: str | None) -> str:
+    """The name of an archive that a caller may use: one of the site's own, never an address that the caller brings.
+
+    Errors: :class:`NotFoundError`.
+    """
+    name = wanted or settings.default_pacs or (next(iter(settings.pacs)) if len(settings.pacs) == 1 else "")
+    if name in settings.pacs:
+        return name
+    raise NotFoundError(
+        f"no archive is called {name!r}" if name else "no archive was named, and there is no default one",
+        expected=", ".join(archive_names(settings)) or "an archive in iodeep.toml, which names none",
+        remedy="Name one of these, or have it added to iodeep.toml.",
+    )
+
+
+def models_archive(settings: Settings) -> str:
+    """The archive whose models are used."""
+    return archive_name(settings, settings.serve.models_from or None)
+
+
+def _state_of(request: Request) -> ApiState:
+    state: ApiState = request.app.state.iodeep
+    return state
+
+
+State = Annotated[ApiState, Depends(_state_of)]
+Viewer = Annotated[Principal, Depends(require(UserRole.VIEWER))]
+Clinician = Annotated[Principal, Depends(require(UserRole.CLINICIAN))]
+Administrator = Annotated[Principal, Depends(require(UserRole.ADMINISTRATOR))]
