@@ -156,6 +156,12 @@ class HttpSettings(FrozenSettings):
     """Proxies whose X-Forwarded-For is believed."""
     requests_per_minute: Annotated[int, Field(ge=1)] = 1200
     """Of one caller; more are answered with 429."""
+    requests_per_minute_and_address: Annotated[int, Field(ge=1)] = 6000
+    """Of one address, whoever calls from there."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that callers may use for us besides this machine's own, IP addresses and that of ``public_url``."""
+    plain_http: bool = False
+    """Whether tokens and images may travel in the clear: for a network address without ``tls``, behind a proxy that has it."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 512 << 20
     gateway_cache_bytes: Annotated[int, Field(ge=0)] = 4 * GIBI
 
@@ -168,6 +174,8 @@ class AccessSettings(FrozenSettings):
     """File of hashed API keys (``iodeep keys add``); ``api-keys.json`` in the data folder where left out."""
     anonymous: UserRole | None = None
     """The role of callers without credentials; refused unless ``bind`` is loopback."""
+    session_hours: Annotated[float, Field(gt=0, le=24)] = 8.0
+    """How long a sign-in at the pages lasts at most; an hour without a request ends it sooner."""
 
 
 class AuditSettings(FrozenSettings):
