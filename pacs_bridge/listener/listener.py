@@ -76,6 +76,11 @@ class Listener:
         """How many are open."""
         return self._visitors.associations
 
+    @property
+    def accepted(self) -> int:
+        """How many have been accepted since the start."""
+        return self._visitors.accepted
+
     def __enter__(self) -> Self:
         self._spool.claim()
         try:

@@ -29,7 +29,12 @@ class Spool:
         self._lock: int | None = None
 
     def claim(self) -> None:
-        """Make it ours until :meth:`release` or the end of this process, and clear away what a dead listener left half-written."""
+        """Make it ours until :meth:`release` or the end of this process, and clear away what a dead listener left half-written.
+
+        Nothing more happens where it is ours already.
+        """
+        if self._lock is not None:
+            return
         try:
             (self.root / _INCOMING).mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.root / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -26,7 +26,7 @@ class Visitors:
         self._settings = settings
         self._lock = threading.Lock()
         self._connections = 0
-        self.associations = 0
+        self.associations = self.accepted = 0
 
     def knock(self, address: str) -> bool:
         """Whether a connection from there is served at all; :meth:`leave` in the end where it is."""
@@ -50,6 +50,7 @@ class Visitors:
                     2, 3, 2, f"{self.associations} associations are open (serve.listener.max_associations)"
                 )
             self.associations += 1
+            self.accepted += 1
             return None
 
     def part(self) -> None:
