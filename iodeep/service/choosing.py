@@ -55,10 +55,14 @@ class Choice:
     @property
     def wanted(self) -> tuple[Wanted, ...]:
         """Where the results are in an archive that holds them, the report first."""
-        study = self.series[0].study_instance_uid
-        report = Wanted(study, self.uids.report_series, (self.uids.report,))
-        segmentation = Wanted(study, self.uids.segmentation_series, (self.uids.segmentation,))
-        return (report, segmentation) if self.descriptor.card.segmentation else (report,)
+        return where_results_are(self.series[0].study_instance_uid, self.uids, self.descriptor)
+
+
+def where_results_are(study: str, uids: ResultUids, descriptor: ModelDescriptor) -> tuple[Wanted, ...]:
+    """What to ask an archive for that may hold the results, the report first."""
+    report = Wanted(study, uids.report_series, (uids.report,))
+    segmentation = Wanted(study, uids.segmentation_series, (uids.segmentation,))
+    return (report, segmentation) if descriptor.card.segmentation else (report,)
 
 
 def selected(job: Job, progress: ProgressSink) -> Selection:

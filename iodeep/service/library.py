@@ -62,6 +62,13 @@ def obtain_model(
     return ObtainedModel(descriptor, {file.name: kept / file.name for file in descriptor.manifest.files}, False)
 
 
+def has_model(descriptor: ModelDescriptor, cache: Path) -> bool:
+    """Whether the cache holds files as long as the model's: whether they are the same is seen when it is obtained."""
+    kept = cache / "networks" / descriptor.identity.manifest_sha256
+    files = ((kept / file.name, file.length) for file in descriptor.manifest.files)
+    return all(path.is_file() and path.stat().st_size == length for path, length in files)
+
+
 def _kept_files(descriptor: ModelDescriptor, kept: Path) -> dict[str, Path] | None:
     """The cached files, or None where one is missing or not what the manifest says."""
     for file in descriptor.manifest.files:

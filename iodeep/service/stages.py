@@ -22,7 +22,7 @@ from iodeep.ports import Archive, Cancellation, Level, ProgressSink, Wanted, no_
 from iodeep.prediction import Prediction
 from iodeep.results import ResultUids, SegKind, import_meanwhile
 from iodeep.selection import SiteRules, decision_record
-from iodeep.service.choosing import Choice, why
+from iodeep.service.choosing import Choice, where_results_are, why
 from iodeep.volume import ImageSeries, Volume
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ class Plan:
     """The whole record of the choice."""
     moment: datetime
     """When the results are made."""
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """Where the results are in an archive that holds them, the report first."""
+        return where_results_are(self.series[0].study_instance_uid, self.uids, self.descriptor)
 
 
 @dataclass(frozen=True)
