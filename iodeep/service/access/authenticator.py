@@ -8,6 +8,7 @@ from pathlib import Path
 from iodeep.errors import SettingsError
 from iodeep.serve_settings import AccessSettings
 from iodeep.service.access.api_keys import PREFIX, ApiKeys
+from iodeep.service.access.flows import Flows
 from iodeep.service.access.oidc import TokenReader, refused
 from iodeep.service.access.principal import Principal
 from iodeep.service.access.provider import Provider
@@ -33,6 +34,8 @@ class Authenticator:
     def __init__(self, settings: AccessSettings, api_keys: Path) -> None:
         self._settings = settings
         self.api_keys = ApiKeys(api_keys)
+        self.oidc = settings.oidc
+        self.flows = Flows()
         self.sessions = Sessions(settings.session_hours * 3600)
         self.provider = Provider(settings.oidc) if settings.oidc else None
         self.tokens = TokenReader(settings.oidc, self.provider) if settings.oidc and self.provider else None

@@ -99,7 +99,7 @@ def as_xml(recorded: RecordedEvent, site: str) -> bytes:
         add(root, event)
     line = _object(root, _LINE, str(recorded.sequence), "2", "13")
     SubElement(line, "ParticipantObjectDetail", type="hash", value=b64encode(recorded.hash.encode()).decode())
-    return tostring(root, encoding="utf-8", xml_declaration=False)
+    return bytes(tostring(root, encoding="utf-8", xml_declaration=False))
 
 
 def _identification(root: Element, event: AuditEvent) -> None:
