@@ -12,7 +12,7 @@ from iodeep.selection.several import each_that_fits
 from iodeep.selection.shelf import candidates_in_folder
 from iodeep.selection.summary import Summary, summary_of
 from iodeep.selection.summary_page import summary_page
-from iodeep.selection.table import decide_table
+from iodeep.selection.table import decide_table, table_rows
 from iodeep.selection.verdict import Decision, Judged, Outcome, Point
 
 __all__ = [
@@ -38,4 +38,5 @@ __all__ = [
     "site_rules",
     "summary_of",
     "summary_page",
+    "table_rows",
 ]

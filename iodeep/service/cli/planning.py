@@ -16,6 +16,7 @@ from iodeep.selection import (
     candidates_in_folder,
     decide_table,
     summary_page,
+    table_rows,
 )
 from iodeep.service.cli.output import Output, people, table, write_json
 from iodeep.service.configuration import Configuration
@@ -29,8 +30,9 @@ def plan(path: Path, models: str | None, page: Path | None, configuration: Confi
     with output.progress() as progress:
         candidates = _candidates(models, configuration, progress)
     summary = Summary()
-    for document in decide_table(path, candidates, rules=policy.rules, resolver=policy.resolver):
-        summary.add(document)
+    documents = decide_table(path, candidates, rules=policy.rules, resolver=policy.resolver)
+    for document, row in zip(documents, table_rows(path), strict=True):
+        summary.add(document, row)
         if output.json:
             write_json(document)
     if page is not None:
