@@ -1,4 +1,4 @@
-"""The gateway: what it needs, and its routes."""
+"""The gateway: what it needs, what its routes share, and the routes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.params import Depends
 
-from iodeep.ports import Archive
+from pacs_bridge.gateway.cache import SeriesCache, SeriesKey
+from pacs_bridge.gateway.errors import GatewayRoute
+from pacs_bridge.gateway.pool import ArchiveOf, ArchivePool
+from pacs_bridge.gateway.source import ArchiveSeries
+from pacs_bridge.gateway.work import Workers
 
-ArchiveOf = Callable[[str], Archive]
-"""Opens an archive by its name in ``iodeep.toml``; ``""`` is the default one. The gateway closes what it opened."""
+_THREADS = 32
+_RESOURCES = frozenset({"studies", "series", "instances"})
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,35 @@ class Access:
 
 
 Accessed = Callable[[Request, Access], None]
-"""Told of each access before its answer goes out; raising refuses it."""
+"""Told of each access before its answer goes out, in a thread; raising refuses it."""
 
 
 def nobody_told(_: Request, __: Access) -> None:
     """Where no audit is kept."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes work with."""
+
+    pool: ArchivePool
+    cache: SeriesCache
+    workers: Workers
+    accessed: Accessed
+    incoming: Path
+    max_body_bytes: int
+    public_url: str
+
+    def source(self, key: SeriesKey) -> ArchiveSeries:
+        """Where a series comes from."""
+        return ArchiveSeries(self.pool, key)
+
+    def root(self, request: Request) -> str:
+        """The service's base URI, as the client addresses it, or as a proxy in front is configured."""
+        steps = request.url.path.split("/")
+        first = next((number for number, step in enumerate(steps) if step in _RESOURCES), len(steps))
+        host = self.public_url.rstrip("/") or str(request.base_url).rstrip("/")
+        return host + "/".join(steps[:first])
 
 
 class Gateway:
@@ -46,14 +74,49 @@ class Gateway:
         cache_bytes: int,
         *,
         max_body_bytes: int = 512 << 20,
+        public_url: str = "",
         accessed: Accessed = nobody_told,
     ) -> None:
-        raise NotImplementedError
+        self._parts = Parts(
+            ArchivePool(archive_of),
+            SeriesCache(cache, cache_bytes),
+            Workers(_THREADS),
+            accessed,
+            cache / "sent",
+            max_body_bytes,
+            public_url,
+        )
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes that the cache holds now."""
+        return self._parts.cache.bytes
 
     def router(self, reading: Sequence[Depends] = (), storing: Sequence[Depends] = ()) -> APIRouter:
         """QIDO-RS and WADO-RS behind ``reading``, STOW-RS behind ``storing``; without a prefix."""
-        raise NotImplementedError
+        from pacs_bridge.gateway import routes_retrieve, routes_search, routes_store
+
+        router = APIRouter()
+        for prefix in ("", "/pacs/{pacs}"):
+            for module, needed in ((routes_search, reading), (routes_retrieve, reading), (routes_store, storing)):
+                part = APIRouter(
+                    prefix=prefix, dependencies=list(needed), route_class=GatewayRoute, include_in_schema=False
+                )
+                module.add(part, self._parts)
+                router.include_router(part)
+        return router
 
     def close(self) -> None:
         """End what is under way, and the archives."""
-        raise NotImplementedError
+        self._parts.cache.close()
+        self._parts.pool.close()
+
+
+def key_of(request: Request) -> SeriesKey:
+    """The series of a request's path; its UIDs are known to be some."""
+    from pacs_bridge.gateway.query import check_path
+
+    path = request.path_params
+    study, series = path.get("study", ""), path.get("series", "")
+    check_path(uid for name in ("study", "series", "instance") if (uid := path.get(name)) is not None)
+    return SeriesKey(path.get("pacs", ""), study, series)
