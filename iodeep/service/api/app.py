@@ -24,9 +24,10 @@ def create_app(context: ServeContext) -> FastAPI:
     state = open_state(context)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         state.close()
+        app.state.access.close()
 
     app = FastAPI(
         title="IODeep",

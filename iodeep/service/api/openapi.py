@@ -39,6 +39,8 @@ _ANSWERS = {
     "422": "The request is not valid; `errors` names each field.",
     "429": "Too many requests; `Retry-After` says when.",
 }
+_DESCRIBED = (f"{PREFIX}/", "/metrics")
+"""DICOMweb is described by PS3.18, and the pages' sign-in is for browsers."""
 _METHODS = ("get", "post", "put", "delete", "patch")
 
 
@@ -69,6 +71,7 @@ def _completed(schema: dict[str, Any]) -> dict[str, Any]:
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or an access token (RFC 6750)."}
     }
+    schema["paths"] = {path: each for path, each in schema["paths"].items() if path.startswith(_DESCRIBED)}
     for path in schema["paths"].values():
         for method in _METHODS:
             if method in path:
@@ -107,7 +110,13 @@ def known_parameters_only(request: Request) -> None:
 
 
 def _parameters_of(request: Request) -> set[str]:
-    paths = described(request.app)["paths"]
-    route = request.scope.get("route")
-    operation = paths.get(getattr(route, "path", ""), {}).get(request.method.lower(), {})
-    return {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}
+    """What the operation that the request was routed to knows; its id is unique."""
+    wanted = getattr(request.scope.get("route"), "operation_id", None)
+    operations = (each for path in described(request.app)["paths"].values() for each in path.values())
+    return {
+        parameter["name"]
+        for operation in operations
+        if isinstance(operation, dict) and operation.get("operationId") == wanted
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "query"
+    }

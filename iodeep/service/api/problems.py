@@ -212,9 +212,25 @@ def _field_problems(errors: Sequence[Mapping[str, Any]]) -> list[FieldProblem]:
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
-    """What the framework raises: 404 for a path, 405 for a method, and what the access rules answer with."""
+    """What the framework raises: 404 for a path that is none, 405 for a method, 400 for a body that is no JSON."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     kind = "".join(word.capitalize() for word in status.phrase.replace("-", " ").split())
-    detail = str(error.detail) if error.detail else status.phrase
-    return problem_response(request, status, kind, detail, headers=error.headers)
+    allowed = (error.headers or {}).get("Allow")
+    return problem_response(
+        request,
+        status,
+        kind,
+        _SENTENCES.get(status) or str(error.detail or status.phrase),
+        headers=error.headers,
+        expected=allowed,
+        found=request.method if allowed else None,
+        remedy=_REMEDIES.get(status),
+    )
+
+
+_SENTENCES = {
+    HTTPStatus.NOT_FOUND: "there is nothing at this address",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this method is not one of the address",
+}
+_REMEDIES = dict.fromkeys(_SENTENCES, "/api/v1/openapi.json describes every address.")

@@ -43,6 +43,13 @@ class Readiness(BaseModel):
     archives_answering: int
 
 
+class SignIn(BaseModel):
+    """How people sign in here."""
+
+    api_key: bool = True
+    provider: bool = Field(description="Whether an OpenID Connect provider is set up: `/auth/oidc/start`.")
+
+
 class Version(BaseModel):
     """What runs here."""
 
@@ -92,6 +99,13 @@ async def readiness(state: State, response: Response) -> Readiness:
     found = await _readiness(state)
     response.status_code = HTTPStatus.OK if found.ready else HTTPStatus.SERVICE_UNAVAILABLE
     return found
+
+
+@open_router.get("/sign-in", operation_id="getSignIn", summary="How to sign in")
+async def sign_in(state: State) -> SignIn:
+    """What the pages offer to somebody who is not signed in."""
+    oidc = state.context.serve.access.oidc
+    return SignIn(provider=oidc is not None and bool(oidc.client_id))
 
 
 async def _readiness(state: ApiState) -> Readiness:
