@@ -219,6 +219,8 @@ class Association:
         """Presentation context ID, message control header and content length of the next PDV, whose content follows."""
         while self._pdu_left == 0:
             self._next_pdu()
+        if self._pdu_left < PDV.size:
+            self._misspoken("a PDU that is too short for a PDV")
         item_length, context_id, control = PDV.unpack(self.wire.take(PDV.size))
         self._pdu_left -= item_length + 4
         if item_length < 2 or self._pdu_left < 0:

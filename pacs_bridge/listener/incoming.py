@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from iodeep.errors import ArchiveError, InputError
 from pacs_bridge.dimse.association import Context
 from pacs_bridge.listener.contexts import MODEL_OBJECTS, VERIFICATION
-from pacs_bridge.listener.instance import HEAD, Received, header_of, received
+from pacs_bridge.listener.instance import HEAD, Header, Received, header_of, received
 from pacs_bridge.listener.room import Room
 from pacs_bridge.listener.spool import Spool
 from pacs_bridge.part10 import is_uid, write_header
@@ -93,7 +93,9 @@ class IncomingInstance:
             header = header_of(bytes(self._head), self._context.transfer_syntax, self._part)
         except InputError as error:
             return Refusal(CANNOT_UNDERSTAND, error.problem)
-        if header.SOPInstanceUID != self._uid or header.SOPClassUID != self._sop_class:
+        except OSError as error:
+            return Refusal(OUT_OF_RESOURCES, f"the disk failed: {error.strerror}")
+        if (header["SOPClassUID"], header["SOPInstanceUID"]) != (self._sop_class, self._uid):
             return Refusal(DOES_NOT_MATCH, "the data set bears another SOP Class or Instance UID")
         return self._published(header)
 
@@ -136,8 +138,8 @@ class IncomingInstance:
         os.fsync(self._open_file.fileno())
         self._open_file.close()
 
-    def _published(self, header: Dataset) -> Received | Refusal:
-        target = self._spool.place(str(header.StudyInstanceUID), str(header.SeriesInstanceUID), self._uid)
+    def _published(self, header: Header) -> Received | Refusal:
+        target = self._spool.place(header["StudyInstanceUID"], header["SeriesInstanceUID"], self._uid)
         length = self._part.stat().st_size
         new: list[bool] = []
         self._on_disk(lambda: new.append(self._spool.publish(self._part, target)))

@@ -26,6 +26,10 @@ _SERIES_INSTANCE_UID = 0x0020000E
 _KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "PatientID")
 
 
+Header = dict[str, str]
+"""Values by keyword: those of :data:`_KEYWORDS`."""
+
+
 @dataclass(frozen=True)
 class Received:
     """An instance in the spool. ``new`` is False where it was there already."""
@@ -43,19 +47,19 @@ class Received:
     new: bool = True
 
 
-def header_of(head: bytes, transfer_syntax: str, path: Path) -> Dataset:
-    """The identifying elements of a data set that begins with ``head`` and lies in the Part 10 file ``path``.
+def header_of(head: bytes, transfer_syntax: str, path: Path) -> Header:
+    """The identifying values of a data set that begins with ``head`` and lies in the Part 10 file ``path``.
 
     Raises :class:`~iodeep.errors.InputError` where it cannot be read, or has no usable study, series or instance.
     """
     try:
-        header = _parsed(head, transfer_syntax)
-        if header is None:
-            header = dcmread(path, specific_tags=list(_KEYWORDS))
-        values = [_text(header, keyword) for keyword in _KEYWORDS[:4]]
+        dataset = _parsed(head, transfer_syntax)
+        if dataset is None:
+            dataset = dcmread(path, specific_tags=list(_KEYWORDS))
+        header = {keyword: _text(dataset, keyword) for keyword in _KEYWORDS}
     except UNREADABLE as error:
         raise InputError(f"the data set cannot be read: {error}") from error
-    wrong = [keyword for keyword, value in zip(_KEYWORDS, values, strict=False) if not is_uid(value)]
+    wrong = [keyword for keyword in _KEYWORDS[:4] if not is_uid(header[keyword])]
     if wrong:
         raise InputError(f"no valid {', '.join(wrong)}")
     return header
@@ -75,14 +79,18 @@ def received_from_file(path: Path) -> Received:
     return received(header, path, _text(meta, "SendingApplicationEntityTitle"), length)
 
 
-def received(header: Dataset, path: Path, sender: str, length: int, *, new: bool = True) -> Received:
+def received(header: Header, path: Path, sender: str, length: int, *, new: bool = True) -> Received:
     """What is told of an instance."""
-    sop_class, uid, study, series, modality, patient = (_text(header, keyword) for keyword in _KEYWORDS)
+    sop_class, uid, study, series, modality, patient = (header[keyword] for keyword in _KEYWORDS)
     return Received(path, sop_class, uid, study, series, modality, patient, sender, length, new)
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
-    return str(dataset.get(keyword, "") or "").strip("\0 ")
+    """The value as it came: what a peer writes wrongly is not worth a warning each."""
+    element = dataset.get_item(keyword)
+    value = b"" if element is None or element.value is None else element.value
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return text.strip("\0 ")
 
 
 def _parsed(head: bytes, transfer_syntax: str) -> Dataset | None:
