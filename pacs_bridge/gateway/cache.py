@@ -171,11 +171,11 @@ class SeriesCache:
             if (file := self._while_filling(key, source, cancel, uid)) is not None:
                 return file
 
-    def peek(self, key: SeriesKey) -> frozenset[str]:
-        """The instances of a series that we have, none where we don't; nobody is asked."""
+    def opened(self, key: SeriesKey, uid: str) -> BinaryIO | None:
+        """The file of an instance if we have it; nobody is asked."""
         with self._changed:
             entry = self._entries.get(key.folder)
-            return entry.uids if entry else frozenset()
+            return entry.path(uid).open("rb") if entry and uid in entry.uids else None
 
     def forget(self, key: SeriesKey) -> None:
         """The series has changed in the archive."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
+from pydicom import dcmread
 
 from iodeep.ports import Level
+from pacs_bridge.gateway.cache import SeriesKey
 from pacs_bridge.gateway.dicom_json import Json, attributes_json
 from pacs_bridge.gateway.gateway import Access, Parts, key_of
 from pacs_bridge.gateway.media import require_json
-from pacs_bridge.gateway.query import query_of
+from pacs_bridge.gateway.query import RETURNED, query_of
 from pacs_bridge.gateway.search import Found, Page, search
+from pacs_bridge.matching import dataset_attributes
 
 _RESOURCES = {
     "/studies": Level.STUDY,
@@ -41,7 +45,8 @@ async def _answer(parts: Parts, level: Level, request: Request) -> Response:
     def ask(_: object) -> Page:
         parts.accessed(request, Access("query", key.pacs, key.study, key.series, detail=request.url.query))
         with parts.pool.archive(key.pacs) as archive:
-            return search(archive, query)
+            page = search(archive, query)
+        return replace(page, results=[_with_header(parts, key.pacs, each) for each in page.results])
 
     page = await parts.workers.run(request, ask)
     warnings = list(page.warnings)
@@ -52,6 +57,20 @@ async def _answer(parts: Parts, level: Level, request: Request) -> Response:
         return Response(status_code=204, headers=headers)
     body = json.dumps([_json(level, each, root) for each in page.results], ensure_ascii=False)
     return Response(body, headers=headers, media_type=media_type)
+
+
+def _with_header(parts: Parts, pacs: str, found: Found) -> Found:
+    """Where few archives tell of an instance what it is, its file does, if we have it."""
+    if "SOPInstanceUID" not in found or "SOPClassUID" in found:
+        return found
+    key = SeriesKey(pacs, found["StudyInstanceUID"], found["SeriesInstanceUID"])
+    file = parts.cache.opened(key, found["SOPInstanceUID"])
+    if file is None:
+        return found
+    with file:
+        header = dcmread(file, stop_before_pixels=True, specific_tags=list(RETURNED[Level.IMAGE]))
+    said = dataset_attributes(header, RETURNED[Level.IMAGE])
+    return found | {keyword: value for keyword, value in said.items() if value}
 
 
 def _json(level: Level, found: Found, root: str) -> Json:

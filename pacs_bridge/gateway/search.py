@@ -58,7 +58,7 @@ def _found(archive: Archive, query: Query, match: Attributes) -> list[Found]:
     except ArchiveUnreachableError:
         raise
     except ArchiveError:
-        required = ["PatientID", *(each for each in RETURNED[query.level] if each not in _OPTIONAL)]
+        required = ["PatientID", *(each for each in RETURNED[query.level] if each not in _OPTIONAL | _IF_KNOWN)]
         answers = archive.find(query.level, sent, required)
     return [dict(each) for each in answers if combined(each)]
 
@@ -66,23 +66,15 @@ def _found(archive: Archive, query: Query, match: Attributes) -> list[Found]:
 _OPTIONAL = frozenset(
     {
         "ModalitiesInStudy",
-        "StudyDescription",
         "NumberOfStudyRelatedSeries",
         "NumberOfStudyRelatedInstances",
         "NumberOfSeriesRelatedInstances",
-        "SeriesDescription",
-        "PerformedProcedureStepStartDate",
-        "PerformedProcedureStepStartTime",
-        "SOPClassUID",
-        "Rows",
-        "Columns",
-        "BitsAllocated",
-        "NumberOfFrames",
         "ReferringPhysicianName",
         "PatientBirthDate",
         "PatientSex",
     }
 )
+"""Required of us, but not of an archive's C-FIND (PS3.4 C.6.2.1)."""
 
 
 def _without_combined_time(match: Attributes) -> tuple[dict[str, str], Callable[[Attributes], bool]]:
@@ -134,8 +126,25 @@ def _with_study_counts(archive: Archive, found: Found) -> Found:
 
 
 def _only(found: Found, asked: set[str]) -> Found:
-    """What was asked for; what the archive leaves empty of other than the required fields is not there."""
-    return {keyword: value for keyword, value in found.items() if keyword in asked}
+    """What was asked for; of what need not be known, what is (PS3.18 tables 10.6.3-3 to 10.6.3-5, type C)."""
+    return {
+        keyword: value for keyword, value in found.items() if keyword in asked and (value or keyword not in _IF_KNOWN)
+    }
+
+
+_IF_KNOWN = frozenset(
+    {
+        "StudyDescription",
+        "SeriesDescription",
+        "PerformedProcedureStepStartDate",
+        "PerformedProcedureStepStartTime",
+        "SOPClassUID",
+        "Rows",
+        "Columns",
+        "BitsAllocated",
+        "NumberOfFrames",
+    }
+)
 
 
 def _number(text: str) -> int:
