@@ -139,6 +139,8 @@ class OidcSettings(FrozenSettings):
     """The provider's names for our roles; a role that is not listed is none."""
     client_id: str = ""
     """For the pages' own sign-in (authorization code with PKCE); empty: only tokens that others bring."""
+    client_secret: Path | None = None
+    """File with the client's secret, where the provider gave one; left out for a public client."""
     ca: Path | None = None
     leeway_s: Annotated[float, Field(ge=0, le=300)] = 30.0
 
@@ -164,6 +166,36 @@ class HttpSettings(FrozenSettings):
     """Whether tokens and images may travel in the clear: for a network address without ``tls``, behind a proxy that has it."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 512 << 20
     gateway_cache_bytes: Annotated[int, Field(ge=0)] = 4 * GIBI
+
+
+WorkitemCode = Annotated[str, Field(pattern=r"^[^:\s]{1,16}:[^:]{1,64}$")]
+"""``SCHEME:VALUE`` of a code."""
+
+
+class PullSettings(FrozenSettings):
+    """Another system's worklist over UPS-RS, from which we take work as the performer that pulls (IHE AIW-I)."""
+
+    root: str
+    """Its DICOMweb root, such as ``https://manager.hospital.example/dicom-web``."""
+    every_s: Seconds = 30.0
+    label: str = ""
+    """Worklist Label (0074,1202) of what is for us; empty: any."""
+    token_env: str = ""
+    """The variable that holds a bearer token, where one is needed."""
+    ca: Path | None = None
+
+
+class WorklistSettings(FrozenSettings):
+    """Unified Procedure Steps (PS3.4 CC): the worklist that we offer, and the work that we perform."""
+
+    enabled: bool = True
+    codes: tuple[WorkitemCode, ...] = ("99IODEEP:SEGMENT",)
+    """Scheduled Workitem Codes that are work for us; which model is run, the step says or selection chooses."""
+    models: dict[WorkitemCode, str] = Field(default_factory=dict)
+    """Further codes that are work for us, each with the model that it means (name, token or UID)."""
+    pulls: tuple[PullSettings, ...] = ()
+    keep_days: Annotated[float, Field(gt=0)] = 30.0
+    """How long steps that have ended are kept; longer where somebody holds a deletion lock."""
 
 
 class AccessSettings(FrozenSettings):
@@ -212,6 +244,7 @@ class ServeSettings(FrozenSettings):
     polls: tuple[PollSettings, ...] = ()
     jobs: JobSettings = JobSettings()
     http: HttpSettings = HttpSettings()
+    worklist: WorklistSettings = WorklistSettings()
     access: AccessSettings = AccessSettings()
     audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
