@@ -97,7 +97,6 @@ class DurableWorker:
                 "serializer": DBOSPortableJSONSerializer(),
                 "log_level": "WARNING",
                 "use_listen_notify": False,
-                "notification_listener_polling_interval_sec": _SLOW_S,
                 "scheduler_polling_interval_sec": _SLOW_S,
                 "max_executor_threads": 8,
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,14 @@ ENDED = tuple(state for state in JobState if state.final)
 
 class LostClaimError(Exception):
     """Another worker has the job by now, or nobody has: whoever sees this does nothing more to it."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How long a job has been hoping."""
+
+    since: float | None
+    passed: int
 
 
 class JobTable:
@@ -70,7 +79,7 @@ class JobTable:
             return dict(connection.execute(query).tuples().all())
 
     def change(
-        self, job_id: str, states: Collection[JobState], connection: sa.Connection | None = None, **fields: Any
+        self, job_id: str, states: Collection[JobState], connection: sa.Connection | None = None, /, **fields: Any
     ) -> bool:
         """Set fields of a job that is in one of ``states``; whether it was."""
         return self._update(sa.and_(jobs.c.job_id == job_id, _in(states)), fields, connection)
@@ -89,7 +98,7 @@ class JobTable:
             started=sa.func.coalesce(jobs.c.started, moment),
         )
 
-    def write(self, job_id: str, claim: str, **fields: Any) -> None:
+    def write(self, job_id: str, claim: str, /, **fields: Any) -> None:
         """Set fields of a running job whose claim is held; :class:`LostClaimError` where it is not."""
         held = sa.and_(jobs.c.job_id == job_id, jobs.c.claim == claim, jobs.c.state == JobState.RUNNING.value)
         if not self._update(held, fields, None):
@@ -100,6 +109,13 @@ class JobTable:
         query = sa.select(jobs.c.claim).where(jobs.c.job_id == job_id, jobs.c.state == JobState.RUNNING.value)
         with self.engine.connect() as connection:
             return connection.execute(query).scalar() == claim
+
+    def patience_of(self, job_id: str) -> Waiting:
+        """Since when the job has been waiting for something to pass, and how often it was tried in vain."""
+        query = sa.select(jobs.c.passing_since, jobs.c.passed).where(jobs.c.job_id == job_id)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).one()
+        return Waiting(row.passing_since, row.passed)
 
     def to_rewind(self, before: float) -> Sequence[tuple[str, int]]:
         """Jobs that wait for being begun again from a step, since before the moment: who set them so is gone."""
