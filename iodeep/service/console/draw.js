@@ -35,11 +35,11 @@ export function fill(id, rows, makeRow, empty) {
 const SHAPES = {
   waiting: "M6.5 1.5a5 5 0 1 0 .01 0M6.5 4v2.6l1.8 1.2",
   running: "M6.5 1.5a5 5 0 1 1-4.6 3M1.6 1.4l.3 3.1 3-.4",
-  retrying: "M2 5.5a4.6 4.6 0 0 1 8.600-1M11 1.600v3.200H7.800M11 7.500a4.600 4.600 0 0 1-8.600 1M2 11.400V8.200h3.200",
-  done: "M2 7l3 3.200L11 3.200",
-  refused: "M6.500 1.500a5 5 0 1 0 .01 0M3 10l7-7",
-  failed: "M6.500 1.200 12 11.300H1ZM6.500 5v3M6.500 9.800v.1",
-  cancelled: "M2.500 2.500l8 8M10.500 2.500l-8 8",
+  retrying: "M2 5.5a4.6 4.6 0 0 1 8.6-1M11 1.6v3.2H7.8M11 7.5a4.6 4.6 0 0 1-8.6 1M2 11.4V8.2h3.2",
+  done: "M2 7l3 3.2L11 3.2",
+  refused: "M6.5 1.5a5 5 0 1 0 .01 0M3 10l7-7",
+  failed: "M6.5 1.2 12 11.3H1ZM6.5 5v3M6.5 9.8v.1",
+  cancelled: "M2.5 2.5l8 8M10.5 2.5l-8 8",
 };
 
 export function stateMark(state) {
@@ -48,21 +48,34 @@ export function stateMark(state) {
   return make("span", { class: "state", "data-state": state }, icon, make("span", { text: state[0].toUpperCase() + state.slice(1) }));
 }
 
-export function bars(id, values) {
-  const chart = by(id);
-  const now = JSON.stringify(values);
-  if (chart.dataset.drawn === now) return;
+let rate = [];
+const HEIGHT = 132;
+const GROUND = 110;
+
+export function bars(values) {
+  rate = values;
+  redraw();
+}
+
+export function redraw() {
+  const chart = by("rate");
+  const width = Math.round(chart.clientWidth);
+  const now = JSON.stringify([width, rate]);
+  if (!width || chart.dataset.drawn === now) return;
   chart.dataset.drawn = now;
-  const most = Math.max(1, ...values);
-  const parts = [svg("line", { x1: 0, x2: 480, y1: 110.5, y2: 110.5 })];
-  values.forEach((value, hour) => {
+  chart.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+  const most = Math.max(1, ...rate);
+  const pitch = width / Math.max(1, rate.length);
+  const parts = [svg("line", { x1: 0, x2: width, y1: GROUND + 0.5, y2: GROUND + 0.5 })];
+  rate.forEach((value, hour) => {
     const height = value ? Math.max(3, (value / most) * 92) : 1;
-    const bar = svg("rect", { x: hour * 20 + 2, width: 16, y: 110 - height, height, rx: 2, class: value ? "some" : "none" });
-    bar.append(svg("title", {}, `${value} done ${23 - hour} to ${24 - hour} hours ago`));
+    const bar = svg("rect", { x: hour * pitch + 2, width: pitch - 4, y: GROUND - height, height, rx: 2, class: value ? "some" : "none" });
+    bar.append(svg("title", {}, `${value} done ${rate.length - 1 - hour} to ${rate.length - hour} hours ago`));
     parts.push(bar);
-    if (value === most && value) parts.push(svg("text", { x: hour * 20 + 10, y: 104 - height, "text-anchor": "middle" }, String(value)));
   });
-  for (const [x, anchor, words] of [[2, "start", "24 h ago"], [240, "middle", "12 h ago"], [478, "end", "now"]]) parts.push(svg("text", { x, y: 127, "text-anchor": anchor }, words));
+  const highest = rate.lastIndexOf(most);
+  if (highest >= 0) parts.push(svg("text", { x: (highest + 0.5) * pitch, y: 12, "text-anchor": "middle" }, String(most)));
+  for (const [x, anchor, words] of [[2, "start", "24 h ago"], [width / 2, "middle", "12 h ago"], [width - 2, "end", "now"]]) parts.push(svg("text", { x, y: 127, "text-anchor": anchor }, words));
   chart.replaceChildren(...parts);
 }
 

@@ -84,8 +84,8 @@ export class JobTable {
     const { request } = job;
     const priority = request.priority === "routine" ? null : make("span", { class: `priority ${request.priority}`, text: request.priority });
     return [
-      make("td", {}, stateMark(job.state)),
-      make("td", {}, make("span", { class: "uid", title: `Series ${request.series_instance_uid}\nStudy ${request.study_instance_uid}\nJob ${job.job_id}`, text: request.series_instance_uid }), make("span", { class: "muted", text: `${request.pacs}, ${request.origin}` }), priority),
+      make("td", {}, stateMark(job.state), priority),
+      make("td", {}, make("span", { class: "uid", title: `Series ${request.series_instance_uid}\nStudy ${request.study_instance_uid}\nJob ${job.job_id}`, text: tail(request.series_instance_uid) }), make("span", { class: "origin", text: `${request.pacs}, ${request.origin}` })),
       make("td", { class: "what" }, ...what(job)),
       make("td", { class: "c-age", title: new Date(job.created).toLocaleString() }),
       make("td", { class: "c-do" }, this.action(job)),
@@ -101,6 +101,9 @@ export class JobTable {
     return button;
   }
 }
+
+// The end of a UID tells series apart; its beginning is the same for all of a hospital's.
+const tail = (uid) => (uid.length > 18 ? `…${uid.slice(-17)}` : uid);
 
 function searchable(job) {
   const { request, failure } = job;

@@ -1,7 +1,7 @@
 // The page: who is signed in, what is asked for and how often, and the keys.
 
 import { ask, follow, providerAddress, signIn, signOut, whoAmI } from "./api.js";
-import { bars, by, bytes, fill, make, say, since, span } from "./draw.js";
+import { bars, by, bytes, fill, make, redraw, say, span } from "./draw.js";
 import { JobTable, TABS } from "./jobs.js";
 
 const OVERVIEW_MS = 10_000;
@@ -108,8 +108,8 @@ function drawOverview(seen) {
   say("n-failed", String(counts.failed));
   by("tile-failed").classList.toggle("alarm", counts.failed > 0);
   say("p50", span(hour.latency_p50_s ?? day.latency_p50_s));
-  say("p95", `median${hour.latency_p50_s === null ? " of 24 h" : ", last hour"}; p95 ${span(hour.latency_p95_s ?? day.latency_p95_s)}`);
-  bars("rate", seen.per_hour);
+  say("p95", `${hour.latency_p50_s === null ? "24 h" : "last hour"}, p95 ${span(hour.latency_p95_s ?? day.latency_p95_s)}`);
+  bars(seen.per_hour);
   say("rate-words", `${day.done} in the last 24 hours`);
   fill("spans", [["Hour", hour], ["24 h", day]], ([name, each]) => make("tr", {}, make("th", { scope: "row", text: name }), ...[each.asked, each.done, span(each.latency_p50_s), span(each.latency_p95_s), span(each.overhead_p50_s)].map((text) => make("td", { class: "n", text: String(text) }))));
   fill("why-refused", seen.refused.slice(0, 6), reason, "Nothing was refused.");
@@ -236,6 +236,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "?") by("keys").showModal();
 });
 
+new ResizeObserver(redraw).observe(by("rate"));
 setInterval(() => { if (!document.hidden) overview(); }, OVERVIEW_MS);
 setInterval(() => { if (signedIn && !document.hidden) { models(); summary(); } }, SLOW_MS);
 setInterval(() => { if (signedIn && !document.hidden) table.draw(); }, 1000);
