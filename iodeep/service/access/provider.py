@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from joserfc.errors import JoseError
@@ -87,7 +87,18 @@ class Provider:
 
     def exchange(self, form: Mapping[str, str]) -> dict[str, Any]:
         """What the token endpoint answers (RFC 6749, 4.1.3); a refusal is answered with ``error`` in the document."""
-        return self._asked("POST", self.metadata().token_at, form, refusals=True)
+        return self._asked("POST", self.metadata().token_at, form, refusals=True, auth=self._client_secret())
+
+    def _client_secret(self) -> httpx.BasicAuth | None:
+        """RFC 6749, 2.3.1; read each time, so that it can be changed without a restart."""
+        path = self._settings.client_secret
+        if path is None:
+            return None
+        try:
+            secret = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProviderUnavailable("the client's secret cannot be read", found=str(path)) from error
+        return httpx.BasicAuth(quote(self._settings.client_id, safe=""), quote(secret, safe=""))
 
     def _refresh(self, now: float) -> None:
         """Fetch the keys; keys that are not too old go on being used where that fails."""
@@ -118,10 +129,16 @@ class Provider:
         return found
 
     def _asked(
-        self, method: str, url: str, form: Mapping[str, str] | None = None, *, refusals: bool = False
+        self,
+        method: str,
+        url: str,
+        form: Mapping[str, str] | None = None,
+        *,
+        refusals: bool = False,
+        auth: httpx.BasicAuth | None = None,
     ) -> dict[str, Any]:
         try:
-            with self._client.stream(method, url, data=form) as answer:
+            with self._client.stream(method, url, data=form, auth=auth) as answer:
                 body = b""
                 for piece in answer.iter_bytes():
                     body += piece
