@@ -7,7 +7,7 @@ import ssl
 from iodeep.errors import SettingsError
 from iodeep.serve_settings import ServerTlsSettings
 from iodeep.settings import TlsSettings
-from pacs_bridge.tls_profiles import loaded
+from pacs_bridge import tls_profiles
 
 
 def client_context(settings: TlsSettings) -> ssl.SSLContext:
@@ -29,28 +29,9 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def listener_context(settings: ServerTlsSettings) -> ssl.SSLContext:
-    """For associations that come in, by the non-downgrading BCP 195 profile (PS3.15 B.12): forward secrecy and AEAD only.
-
-    Who comes has to show a certificate of ``client_ca`` where it is set.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers(":".join(_NON_DOWNGRADING))
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    if settings.client_ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return _loaded(context, TlsSettings(ca=settings.client_ca, certificate=settings.certificate, key=settings.key))
-
-
-_NON_DOWNGRADING = (
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "DHE-RSA-AES128-GCM-SHA256",
-    "DHE-RSA-AES256-GCM-SHA384",
-)
-"""Of TLS 1.2 (RFC 9325 4.2); all of TLS 1.3 are as good."""
+    """For associations that come in to the listener: the profile that the API has too."""
+    return tls_profiles.server_context(settings)
 
 
 def _loaded(context: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
-    return loaded(context, ca=settings.ca, certificate=settings.certificate, key=settings.key)
+    return tls_profiles.loaded(context, ca=settings.ca, certificate=settings.certificate, key=settings.key)
