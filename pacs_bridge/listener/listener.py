@@ -134,7 +134,11 @@ class Listener:
                     return
                 _LOG.warning("no connection can be taken at this moment: %s", error)  # too many open files
                 continue
-            self._welcome(connection, str(address[0]), int(address[1]))
+            try:
+                self._welcome(connection, str(address[0]), int(address[1]))
+            except Exception:  # one connection: no more threads, or nobody to tell
+                _LOG.exception("a connection from %s could not be served", address[0])
+                connection.close()
 
     def _welcome(self, connection: socket.socket, address: str, port: int) -> None:
         if not self._visitors.knock(address):
@@ -146,7 +150,13 @@ class Listener:
         )
         with self._lock:
             self._open[thread] = connection
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._lock:
+                del self._open[thread]
+            self._visitors.leave()
+            raise
 
     def _serve(self, connection: socket.socket, address: str, port: int) -> None:
         """One association; whatever goes wrong on it ends it alone."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from iodeep.errors import InputError, SettingsError
+from iodeep.errors import InputError, LocalStorageError, SettingsError
 from iodeep.service.audit import AuditEvent, AuditSink, EventKind
 from iodeep.service.intake.arriving import Arrivals, Arriving, SeriesKey
 from iodeep.service.intake.asking import Asking, Unanswered
@@ -66,6 +66,7 @@ class Intake:
         self._due: deque[Arriving] = deque()
         self._waiting: deque[Waiting] = deque()
         self._complained: set[SeriesKey] = set()
+        self._unrecorded: set[SeriesKey] = set()
         self.complete = 0
 
     def recover(self) -> None:
@@ -91,6 +92,8 @@ class Intake:
             self._look_at_jobs()
         except Unanswered:
             return
+        except (LocalStorageError, OSError) as error:  # a disk that is full now: nothing is forgotten, so try again
+            _LOG.error("the spool's series cannot be looked after: %s", error)
 
     @property
     def waiting(self) -> int:
@@ -124,6 +127,10 @@ class Intake:
             return
         request = self._request(series, len(held | self._remembered.instances(series.key.series)))
         record, new = self._asking.ask_for(request)
+        if new or series.key in self._unrecorded:
+            self._unrecorded.add(series.key)
+            self._audit.record(_transferred(series, len(held)))
+            self._unrecorded.remove(series.key)
         self._waiting.append(Waiting(series.key, record.job_id, len(held)))
         self.complete += 1
         _LOG.info(
@@ -133,8 +140,6 @@ class Intake:
             record.job_id,
             "" if new else f", which is there already ({record.state.value})",
         )
-        if new:
-            self._audit.record(_transferred(series, len(held)))
 
     def _request(self, series: Arriving, instances: int) -> JobRequest:
         pacs = holder_of(self._settings, series.sender)
@@ -157,7 +162,7 @@ class Intake:
             if grown:  # more came, and are on their way to another job
                 self._waiting.popleft()
             elif self._is_over(record) and not self._asking.unfinished(series.key.series):
-                self._remembered.remember(series.key.series, (path.stem for path in instances_in(folder)))
+                self._remember(series.key.series, folder)
                 self._delete(folder)
                 self._waiting.popleft()
             else:
@@ -168,6 +173,13 @@ class Intake:
         if record is None or record.state in (JobState.DONE, JobState.REFUSED):
             return True
         return record.state.final and self._now() - (record.finished or record.updated) > self._keep_failed
+
+    def _remember(self, series: str, folder: Path) -> None:
+        """On a full disk it can't be; deleting goes before, as it alone makes room."""
+        try:
+            self._remembered.remember(series, (path.stem for path in instances_in(folder)))
+        except OSError as error:
+            _LOG.warning("what came of series %s is deleted and not remembered: %s", series, error)
 
     def _delete(self, folder: Path) -> None:
         """Remove what is listed now; an instance that comes meanwhile stays, with the folder."""

@@ -67,7 +67,7 @@ class Poller:
         self._now = now
         self._asking = Asking(context.open_board)
         self._studies: dict[str, _StudySeen] = {}
-        self._modalities: frozenset[str] | None = frozenset(settings.modalities) or None
+        self._modalities: frozenset[str] = frozenset()
         self._models_asked: datetime | None = None
 
     @property
@@ -178,13 +178,15 @@ class Poller:
         if self._settings.modalities:
             return frozenset(self._settings.modalities)
         now = self._now()
-        if self._modalities is None or self._models_asked is None or now - self._models_asked > _MODELS_FRESH:
+        if not self._modalities or self._models_asked is None or now - self._models_asked > _MODELS_FRESH:
             with self._context.open_archive(self._context.serve.models_from) as archive:
                 rows = archive.find(Level.STUDY, {"PatientID": f"{MODEL_PATIENTS}*"}, ("PatientID",))
-            self._modalities = _modalities_of({row["PatientID"] for row in rows})
-            self._models_asked = now
-            if not self._modalities:
-                _LOG.warning("no archive holds a model, so polling %s asks for nothing", self.name)
+            found = _modalities_of({row["PatientID"] for row in rows})
+            if found != self._modalities:
+                self._studies.clear()  # what was no work may be some now
+            if not found and self._models_asked is None:
+                _LOG.warning("no archive holds a model yet, so polling %s asks for nothing", self.name)
+            self._modalities, self._models_asked = found, now
         return self._modalities
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 from iodeep.service.audit import AuditSink
 from iodeep.service.intake.alerts import Alerts
@@ -63,7 +63,8 @@ def _listen(context: ServeContext, stack: ExitStack) -> None:
             counting.ask()
         intake.turn()
         if turns % _COUNTERS_EVERY == 0:
-            write_counters(context.folders.running, counted.snapshot(listener, intake, room))
+            with suppress(OSError):  # a full disk; the intake itself has said so
+                write_counters(context.folders.running, counted.snapshot(listener, intake, room))
         turns += 1
     listener.close(_DRAIN_S)
 
