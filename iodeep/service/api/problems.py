@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from iodeep.errors import (
     ArchiveError,
@@ -216,19 +217,30 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     kind = "".join(word.capitalize() for word in status.phrase.replace("-", " ").split())
-    allowed = (error.headers or {}).get("Allow")
+    allowed = _methods_at(request) if status is HTTPStatus.METHOD_NOT_ALLOWED else None
     return problem_response(
         request,
         status,
         kind,
         _SENTENCES.get(status) or str(error.detail or status.phrase),
-        headers=error.headers,
+        headers={**(error.headers or {}), "Allow": allowed} if allowed else error.headers,
         expected=allowed,
         found=request.method if allowed else None,
         remedy=_REMEDIES.get(status),
     )
 
 
+def _methods_at(request: Request) -> str:
+    """Every method of the address (RFC 9110 10.2.1): the framework names those of the first route alone."""
+    found = {
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    }
+    return ", ".join(sorted(found))
+
+
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _SENTENCES = {
     HTTPStatus.NOT_FOUND: "there is nothing at this address",
     HTTPStatus.METHOD_NOT_ALLOWED: "this method is not one of the address",

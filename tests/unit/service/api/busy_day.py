@@ -70,7 +70,9 @@ def busy_day(now: datetime | None = None, seed: int = 7) -> FakeBoard:
         elif number == 217:
             _hold(board, record, end)
         elif number in (218, 219):
-            board.change(record.job_id, state=JobState.FAILED, failure=FAILURES[number - 218], finished=clock.now, attempts=3)
+            board.change(
+                record.job_id, state=JobState.FAILED, failure=FAILURES[number - 218], finished=clock.now, attempts=3
+            )
     clock.now = end
     board.set_workers(
         [
