@@ -62,8 +62,8 @@ class Heart:
         self._listened = now
         query = sa.select(workers.c.worker, workers.c.beats, workers.c.state).where(workers.c.worker != self._worker)
         with self._engine.connect() as connection:
-            rows = list(connection.execute(query).tuples())
-        return [worker for worker, beats, state in rows if self._is_dead(worker, beats, state, passed)]
+            rows = list(connection.execute(query))
+        return [row.worker for row in rows if self._is_dead(row.worker, row.beats, row.state, passed)]
 
     def forget(self, before: float) -> None:
         """Rows of workers that were not seen since the moment (seconds since 1970)."""

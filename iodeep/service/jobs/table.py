@@ -69,14 +69,14 @@ class JobTable:
         """Jobs in each state, 0 where there is none."""
         query = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
         with self.engine.connect() as connection:
-            found: dict[str, int] = dict(connection.execute(query).tuples().all())
+            found: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
         return {state: found.get(state.value, 0) for state in JobState}
 
     def revisions(self, job_ids: Collection[str]) -> Mapping[str, int]:
         """The revision of each of these jobs that is there."""
         query = sa.select(jobs.c.job_id, jobs.c.revision).where(jobs.c.job_id.in_(list(job_ids)))
         with self.engine.connect() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {row.job_id: row.revision for row in connection.execute(query)}
 
     def change(
         self, job_id: str, states: Collection[JobState], connection: sa.Connection | None = None, /, **fields: Any

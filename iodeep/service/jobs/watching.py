@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from iodeep.service.jobs.table import JobTable
 
 LOOK_S = 0.25
@@ -20,7 +18,7 @@ class Watcher:
         self._changed = threading.Condition()
         self._wanted: Counter[str] = Counter()
         self._revisions: dict[str, int] = {}
-        self._failed: SQLAlchemyError | None = None
+        self._failed: Exception | None = None
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
@@ -63,14 +61,14 @@ class Watcher:
                     return
             try:
                 found = self._table.revisions(wanted)
-            except SQLAlchemyError as error:
+            except Exception as error:  # raised again in those who wait
                 self._tell(error)
                 return
             with self._changed:
                 self._revisions = dict(found)
                 self._changed.notify_all()
 
-    def _tell(self, error: SQLAlchemyError) -> None:
+    def _tell(self, error: Exception) -> None:
         with self._changed:
             self._failed = error
             self._thread = None

@@ -17,11 +17,12 @@ from iodeep.service.jobs.steps import JobSteps
 from iodeep.service.jobs.worker import Worker
 
 QUICK = JobSettings(first_retry_s=0.05, longest_retry_s=0.2, dead_after_s=1.0, drain_s=10.0, host="here")
-SELECTED = {
+SELECTED: dict[str, Any] = {
     "decision": {"chosen": "Brain"},
     "model": {"name": "Brain", "version": "1.0.0", "uid": "1.2"},
     "results": [],
 }
+USUAL: dict[Step, dict[str, Any]] = {Step.SELECT: SELECTED, Step.BUILD: {"findings": ["found"], "warnings": []}}
 Doing = Callable[["Attempt"], dict[str, Any] | None]
 
 
@@ -57,7 +58,7 @@ class Script:
 
     def make(self, record: JobRecord, progress: ports.ProgressSink, cancel: ports.Cancellation) -> JobSteps:
         """Steps of one job."""
-        return cast(JobSteps, _Scripted(self, record, progress, cancel))
+        return cast("JobSteps", _Scripted(self, record, progress, cancel))
 
     def done(self, job_id: str) -> list[Step]:
         """The steps that were begun for a job."""
@@ -81,7 +82,7 @@ class _Scripted:
         told = doing(attempt) if doing else None
         if told is not None:
             return told
-        return {Step.SELECT: SELECTED, Step.BUILD: {"findings": ["found"], "warnings": []}}.get(step, {})
+        return dict(USUAL.get(step, {}))
 
     def close(self) -> None:
         pass
