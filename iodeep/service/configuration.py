@@ -16,6 +16,7 @@ from iodeep.errors import SettingsError
 from iodeep.settings import Settings, settings_of_document
 
 FILE_NAME = "iodeep.toml"
+MACHINE_DATA = Path("/var/lib/iodeep")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,29 @@ def load_configuration(explicit: Path | None = None) -> Configuration:
     cache = Path(os.environ.get("IODEEP_CACHE") or platformdirs.user_cache_path("iodeep"))
     settings = settings_of_document(_document(origin), str(origin)) if origin else Settings()
     return Configuration(settings, origin, cache)
+
+
+def secret(text: str) -> str:
+    """What a setting says, or what the variable holds that it names as ``env:NAME``."""
+    scheme, _, name = text.partition(":")
+    if scheme != "env":
+        return text
+    if not os.environ.get(name):
+        raise SettingsError(
+            f"the environment variable {name} is not set",
+            expected=f"the value that iodeep.toml means by env:{name}",
+            remedy="Set it where the service is started (EnvironmentFile= in a systemd unit).",
+        )
+    return os.environ[name]
+
+
+def data_folder(configuration: Configuration) -> Path:
+    """Where the service keeps its data: as set, else the machine's folder for root and the user's for others."""
+    if configuration.settings.serve.data is not None:
+        return configuration.settings.serve.data.expanduser().absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/iodeep")
+    return platformdirs.user_data_path("iodeep")
 
 
 def _named_file(explicit: Path | None) -> Path | None:
@@ -59,3 +83,10 @@ def _document(path: Path) -> dict[str, object]:
         raise SettingsError(f"{path} is not TOML: {error}") from error
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def data_root(settings: Settings) -> Path:
+    """The service's data folder: the one that is set, else the machine's where it was made for this user, else the user's."""
+    if settings.serve.data is not None:
+        return settings.serve.data
+    return MACHINE_DATA if os.access(MACHINE_DATA, os.W_OK) else platformdirs.user_data_path("iodeep")

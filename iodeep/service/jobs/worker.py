@@ -34,11 +34,13 @@ LEFT_S = 3.0
 """A job that somebody began to queue again so long ago, and did not, is queued by us."""
 DAY_S = 86_400.0
 LEAVE_S = 5.0
+REST_S = 60.0
+"""A worker that had no job for so long rests."""
 STEPS = tuple(step.value for step in Step)
 
 
 class Worker:
-    """The loop. ``make_steps`` gives what is done for a job; ``clear`` is told of jobs that are over."""
+    """The loop. ``make_steps`` gives what is done for a job; ``clear`` is told of jobs that are over, ``rest`` that none came for a while."""
 
     def __init__(
         self,
@@ -47,12 +49,15 @@ class Worker:
         settings: JobSettings,
         make_steps: MakeSteps,
         clear: Callable[[str], None] = lambda _: None,
+        rest: Callable[[], None] = lambda: None,
     ) -> None:
         self._board = board
         self._settings = settings
         self._free = threading.Event()
         self._free.set()
         self._clear = clear
+        self._rest = rest
+        self._since_work = 0.0
         self._runner = Runner(board.table, name, settings, make_steps, once, self._free)
         self._durable = DurableWorker(board.engine, name, self._run)
         self._heart = Heart(board.engine, name, host_name(settings), settings.dead_after_s)
@@ -86,7 +91,9 @@ class Worker:
                 self._beat()
             if self._free.is_set():
                 self._take()
+                self._rest_if_idle()
             else:
+                self._since_work = time.monotonic()
                 self._look_after()
             if self._is_due("keep", KEEP_S):
                 self._keep()
@@ -112,6 +119,11 @@ class Worker:
         finally:
             if taken is None:
                 self._free.set()
+
+    def _rest_if_idle(self) -> None:
+        if self._since_work and time.monotonic() - self._since_work > REST_S:
+            self._since_work = 0.0
+            self._rest()
 
     def _waiting(self) -> bool:
         query = sa.select(sa.literal(1)).where(jobs.c.state == JobState.WAITING.value).limit(1)

@@ -97,3 +97,7 @@ class ServeContext:
     def serve(self) -> ServeSettings:
         """What it says about the service."""
         return self.configuration.settings.serve
+
+
+Entry = Callable[[ServeContext], None]
+"""What a process of the service does, from its start to its end."""

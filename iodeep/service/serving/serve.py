@@ -1,0 +1,94 @@
+"""`iodeep serve` from its start to its end: checks first, then the processes, then one line for each thing that it listens on or lacks."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from iodeep.errors import ExitCode, LocalStorageError
+from iodeep.serve_settings import ServeRole
+from iodeep.service.access import check_safe_to_serve
+from iodeep.service.configuration import Configuration
+from iodeep.service.serving.children import children_of
+from iodeep.service.serving.composition import folders_of, job_board
+from iodeep.service.serving.context import DataFolders
+from iodeep.service.serving.logs import set_up_logging
+from iodeep.service.serving.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+
+
+def serve(
+    configuration: Configuration,
+    roles: Sequence[ServeRole] = (ServeRole.ALL,),
+    workers: int | None = None,
+    say: Say = print,
+) -> ExitCode:
+    """Run this machine's part of the service until it is told to stop.
+
+    Errors: :class:`iodeep.errors.SettingsError` for what must not be served, :class:`iodeep.errors.LocalStorageError` for a data folder
+    or database that can't be used, or a data folder that another one serves.
+    """
+    settings = configuration.settings.serve
+    set_up_logging(settings.log)
+    folders = folders_of(configuration)
+    check_safe_to_serve(settings, folders.api_keys)
+    count = settings.jobs.workers if workers is None else workers
+    children = children_of(roles, settings, count)
+    with only_one(folders):
+        _make_database(configuration, folders)
+        gc.freeze()  # what is imported by now stays shared with the children
+        return Supervisor(children, configuration, folders, lambda: _tell(configuration, folders, say)).run()
+
+
+def _make_database(configuration: Configuration, folders: DataFolders) -> None:
+    """The tables are there before anybody needs them; a server that is away is waited for by those who need it."""
+    try:
+        job_board(configuration, folders).close()
+    except LocalStorageError as error:
+        if not configuration.settings.serve.jobs.database:
+            raise
+        log.warning("%s", error)
+
+
+@contextmanager
+def only_one(folders: DataFolders) -> Iterator[None]:
+    """A data folder is served once: what another process would write at the same time is not ours to guess."""
+    with (folders.root / "serve.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LocalStorageError(
+                f"the data folder {folders.root} is being served already",
+                remedy="Stop the other `iodeep serve`, or give this one a --data folder of its own.",
+            ) from error
+        yield
+
+
+def _tell(configuration: Configuration, folders: DataFolders, say: Say) -> None:
+    """What is listened on, and what is lacking."""
+    for path in sorted(folders.running.glob("*.ready")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        say(f"{path.stem}: {', '.join(f'{what} {where}' for what, where in told.items())}")
+    for sentence in lacking(configuration):
+        say(sentence)
+    say(f"ready; data in {folders.root}. Ctrl-C or SIGTERM stops it.")
+
+
+def lacking(configuration: Configuration) -> Iterator[str]:
+    """What a person should know who sees the service for the first time."""
+    settings = configuration.settings
+    if configuration.origin is None:
+        yield "no iodeep.toml was found: defaults are used, and only this machine is listened to."
+    if not settings.pacs:
+        yield "no PACS is configured: jobs need one; add [pacs.NAME] to iodeep.toml."
+    elif settings.default_pacs is None and len(settings.pacs) > 1:
+        yield "several PACSs and no default_pacs: jobs have to name theirs."
+    if settings.serve.access.oidc is None and settings.serve.http.enabled:
+        yield "no OIDC provider is configured: people come in with API keys (`iodeep keys add`)."

@@ -1,0 +1,67 @@
+"""The worker process: a job worker with what this machine has for jobs."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from iodeep import ports
+from iodeep.service.jobs import JobRecord
+from iodeep.service.jobs.worker import Worker, host_name
+from iodeep.service.jobs.workplace import Workplace
+from iodeep.service.serving.composition import job_board
+from iodeep.service.serving.context import ServeContext
+
+if TYPE_CHECKING:
+    from iodeep.service.jobs.steps import JobSteps, Workshop
+
+
+def run_worker(context: ServeContext) -> None:
+    """Do jobs until ``context.stop`` is set."""
+    jobs = context.serve.jobs
+    name = f"{host_name(jobs)}/{context.name}"
+    shop = _Shop(context)
+    with closing(job_board(context.configuration, context.folders)) as board:
+        worker = Worker(board, name, jobs, shop.steps, shop.clear, shop.rest)
+        worker.run(context.stop, lambda: context.announce({"worker": name}))
+
+
+class _Shop:
+    """What is needed for jobs is imported with the first one: a worker that has none is small."""
+
+    def __init__(self, context: ServeContext) -> None:
+        self._context = context
+        self._made: Workshop | None = None
+
+    def steps(self, record: JobRecord, progress: ports.ProgressSink, cancel: ports.Cancellation) -> JobSteps:
+        from iodeep.service.jobs.steps import JobSteps
+
+        return JobSteps(record.request, self._workshop(), self._place(record.job_id), progress=progress, cancel=cancel)
+
+    def clear(self, job_id: str) -> None:
+        self._place(job_id).clear()
+
+    def rest(self) -> None:
+        """Nothing to do for a while: the network's process and its memory are let go."""
+        if self._made is not None:
+            self._made.engine.stop()
+
+    def _place(self, job_id: str) -> Workplace:
+        return Workplace(self._context.folders.work / job_id)
+
+    def _workshop(self) -> Workshop:
+        if self._made is None:
+            from iodeep.inference import Engine
+            from iodeep.service.jobs.steps import Workshop
+            from iodeep.service.selecting import site_policy
+
+            context = self._context
+            self._made = Workshop(
+                open_archive=context.open_archive,
+                models_from=context.serve.models_from or context.settings.default_pacs or "",
+                cache=context.configuration.cache,
+                spool=context.folders.spool,
+                policy=site_policy(context.settings),
+                engine=Engine(context.settings.run),
+            )
+        return self._made
