@@ -16,7 +16,6 @@ from iodeep.errors import SettingsError
 from iodeep.settings import Settings, settings_of_document
 
 FILE_NAME = "iodeep.toml"
-MACHINE_DATA = Path("/var/lib/iodeep")
 
 
 @dataclass(frozen=True)
@@ -83,10 +82,3 @@ def _document(path: Path) -> dict[str, object]:
         raise SettingsError(f"{path} is not TOML: {error}") from error
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def data_root(settings: Settings) -> Path:
-    """The service's data folder: the one that is set, else the machine's where it was made for this user, else the user's."""
-    if settings.serve.data is not None:
-        return settings.serve.data
-    return MACHINE_DATA if os.access(MACHINE_DATA, os.W_OK) else platformdirs.user_data_path("iodeep")

@@ -76,7 +76,7 @@ def _names(name: str, info: ArgumentInfo | OptionInfo, hint: Any) -> tuple[str, 
 def _value(hint: Any) -> str:
     """What an option is followed by; nothing for a flag."""
     kinds = [kind for kind in get_args(hint) if kind is not NoneType] if get_args(hint) else [hint]
-    kind = kinds[0]
+    kind = get_args(kinds[0])[0] if get_origin(kinds[0]) is list else kinds[0]
     if kind is bool:
         return ""
     return "|".join(each.value for each in kind) if issubclass(kind, Enum) else _VALUES[kind]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import threading
@@ -22,6 +21,7 @@ from iodeep.errors import InputError, SettingsError
 from iodeep.serve_settings import UserRole
 from iodeep.service.access.principal import Principal
 from iodeep.service.access.refusals import NotAuthenticated
+from iodeep.service.private_files import write_private
 
 PREFIX = "iodeep_"
 _KEY = re.compile(r"iodeep_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -127,7 +127,7 @@ class ApiKeys:
         with self._changing() as keys:
             found = next((key for key in keys.values() if wanted in (key.id, key.name)), None)
             if found is None:
-                raise InputError(f"there is no key {wanted!r}", remedy="`iodeep keys` lists those that there are.")
+                raise InputError(f"there is no key {wanted!r}", remedy="`iodeep keys list` shows those that there are.")
             return keys.pop(found.id)
 
     def _current(self) -> dict[str, ApiKey]:
@@ -149,7 +149,7 @@ class ApiKeys:
         _write(self._path, _Document(keys=tuple(keys.values())))
 
 
-_RENEW = "Ask your administrator for a key (iodeep keys --add), and send it as Authorization: Bearer."
+_RENEW = "Ask your administrator for a key (iodeep keys add NAME), and send it as Authorization: Bearer."
 
 
 def _hash(salt: str, secret: str) -> str:
@@ -161,7 +161,7 @@ def _read(path: Path, mode: int) -> dict[str, ApiKey]:
         raise SettingsError(
             "the file of API keys can be read or written by others",
             found=f"{path} with mode {mode & 0o777:o}",
-            remedy=f"Run `chmod 600 {path}`, and look whether its keys are the ones that you made (`iodeep keys`).",
+            remedy=f"Run `chmod 600 {path}`, and look whether its keys are the ones that you made (`iodeep keys list`).",
         )
     try:
         document = _Document.model_validate_json(path.read_bytes())
@@ -175,13 +175,4 @@ def _read(path: Path, mode: int) -> dict[str, ApiKey]:
 
 def _write(path: Path, document: _Document) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(document.model_dump_json(indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_private(path, document.model_dump_json(indent=1).encode())

@@ -48,12 +48,12 @@ def _check_http(settings: ServeSettings, api_keys: Path) -> None:
             "the API would be open to a network without knowing anybody",
             expected="serve.access.oidc, or at least one API key",
             found=f'serve.http.bind = "{http.bind}" with neither (no key in {api_keys})',
-            remedy='Make a key with `iodeep keys --add NAME`, configure a provider, or set bind = "127.0.0.1".',
+            remedy='Make a key with `iodeep keys add NAME`, configure a provider, or set bind = "127.0.0.1".',
         )
     if http.tls is None and not http.plain_http:
         raise SettingsError(
             "tokens and patients' images would travel over the network in the clear",
             expected="serve.http.tls, or serve.http.plain_http = true behind a proxy that has TLS",
             found=f'serve.http.bind = "{http.bind}" without TLS',
-            remedy="`iodeep tls --out DIR --host NAME` makes certificates for a small site.",
+            remedy="`iodeep tls init --out DIR --host NAME` makes certificates for a small site.",
         )

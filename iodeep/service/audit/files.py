@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from iodeep.errors import LocalStorageError
+from iodeep.service.private_files import open_private, write_private
 
 KEY_BYTES = 32
 LOCK = "lock"
@@ -61,20 +62,13 @@ def new_key() -> bytes:
 def write_key(path: Path, key: bytes) -> None:
     """Keep the key, for its owner's eyes alone (mode 0600)."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(key.hex())
-        file.flush()
-        os.fsync(descriptor)
-    beside.replace(path)
+    write_private(path, key.hex().encode("ascii"))
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock, which ends with the process that holds it whatever its end is."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

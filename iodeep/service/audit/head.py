@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from iodeep.service.audit.chain import START, holds, seal
+from iodeep.service.private_files import write_private
 
 HEAD = "head.json"
 
@@ -39,9 +39,4 @@ def read_head(folder: Path, key: bytes) -> Head | None:
 def write_head(folder: Path, key: bytes, head: Head) -> None:
     """Replace the anchor as one act."""
     line, _ = seal(key, head.sequence, head.hash, {"head": asdict(head)})
-    beside = folder / f".{HEAD}.new"
-    with beside.open("wb") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / HEAD)
+    write_private(folder / HEAD, line)

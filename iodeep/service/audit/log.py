@@ -28,6 +28,7 @@ from iodeep.service.audit.files import (
     write_key,
 )
 from iodeep.service.audit.head import BEGINNING, Head, read_head, write_head
+from iodeep.service.private_files import open_private
 
 
 class _Entry:
@@ -174,7 +175,7 @@ def _size(path: Path) -> int:
 
 def _written(path: Path, data: bytes) -> int:
     """Append all of the bytes or none; the file's size after it."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
     try:
         before = os.fstat(descriptor).st_size
         try:

@@ -25,8 +25,22 @@ COMMANDS = {
     "echo": "site.echo",
     "doctor": "site.doctor",
     "demo": "walkthrough.demo",
+    "serve": "serving.serve",
+    "keys list": "security.keys_list",
+    "keys add": "security.keys_add",
+    "keys revoke": "security.keys_revoke",
+    "tls init": "security.tls_init",
+    "tls check": "security.tls_check",
+    "audit verify": "security.audit_verify",
+    "audit show": "security.audit_show",
 }
 """What a user types -> module in this folder and function, in the order in which help shows them."""
+GROUPS = {
+    "keys": "API keys: who may call the service without a person.",
+    "tls": "Certificates of this service.",
+    "audit": "The record of who did what.",
+}
+"""The first word of commands of two words, and what help says about it."""
 
 
 def function_of(name: str) -> Callable[..., None]:
@@ -39,20 +53,34 @@ def function_of(name: str) -> Callable[..., None]:
 class CommandGroup(TyperGroup):
     """The commands, each made when it is asked for; all of them for help, and for suggestions to a name that is none."""
 
+    below = ""
+    """The first word, where this is a group within the group."""
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer calls it so
         """The names, in order."""
-        return list(COMMANDS)
+        named = (name.removeprefix(self.below) for name in COMMANDS if name.startswith(self.below))
+        return list(dict.fromkeys(name.split()[0] for name in named))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name, or None."""
-        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
+        names = self.list_commands(ctx)
+        for name in [cmd_name] if cmd_name in names else names:
             if name not in self.commands:
-                self.add_command(_command(name), name)
+                self.add_command(
+                    _group(name) if not self.below and name in GROUPS else _command(self.below + name), name
+                )
         return super().get_command(ctx, cmd_name)
+
+
+def _group(word: str) -> Any:
+    """The commands of two words that begin with this one."""
+    made = CommandGroup(name=word, help=GROUPS[word], no_args_is_help=True)
+    made.below = f"{word} "
+    return made
 
 
 def _command(name: str) -> Any:
     """What typer makes of the function."""
     alone = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-    alone.command(name)(function_of(name))
+    alone.command(name.split()[-1])(function_of(name))
     return typer.main.get_command(alone)

@@ -30,7 +30,7 @@ def test_every_command_is_listed_with_its_help() -> None:
     shown = CliRunner().invoke(app, ["--help"])
 
     assert shown.exit_code == 0
-    assert all(f" {name} " in shown.output for name in COMMANDS)
+    assert all(f" {name.split()[0]} " in shown.output for name in COMMANDS)
 
 
 def test_a_command_that_is_none_is_answered_with_the_nearest_name() -> None:
