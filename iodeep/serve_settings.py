@@ -180,8 +180,8 @@ class PullSettings(FrozenSettings):
     every_s: Seconds = 30.0
     label: str = ""
     """Worklist Label (0074,1202) of what is for us; empty: any."""
-    token_env: str = ""
-    """The variable that holds a bearer token, where one is needed."""
+    token: str = ""
+    """A bearer token where one is needed; ``env:NAME`` reads it from a variable."""
     ca: Path | None = None
 
 
