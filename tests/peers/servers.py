@@ -72,9 +72,16 @@ class StartPeer(Protocol):
 
 @contextmanager
 def orthanc(
-    folder: Path, *, calling_aets: Sequence[str] = (CALLING_AET,), move_destinations: Sequence[MoveDestination] = ()
+    folder: Path,
+    *,
+    calling_aets: Sequence[str] = (CALLING_AET,),
+    move_destinations: Sequence[MoveDestination] = (),
+    routing: str = "",
 ) -> Iterator[Peer]:
-    """Debian's Orthanc with its DICOMweb plug-in; it answers queries only of AE titles that it knows."""
+    """Debian's Orthanc with its DICOMweb plug-in; it answers queries only of AE titles that it knows.
+
+    ``routing`` is a Lua script that it runs, as sites have it to route what comes in.
+    """
     program = _program("Orthanc")
     if not _ORTHANC_PLUGIN.exists():
         raise MissingPeerError(
@@ -87,6 +94,10 @@ def orthanc(
     def command(port: int) -> list[str]:
         web[port] = free_port()
         document = _orthanc_document(folder.absolute(), port, web[port], ports)
+        if routing:
+            script = folder.absolute() / "routing.lua"
+            script.write_text(routing, encoding="utf-8")
+            document["LuaScripts"] = [str(script)]
         settings.write_text(json.dumps(document, indent=1), encoding="utf-8")
         return _ending_with_us(program, str(settings.absolute()))
 
