@@ -112,6 +112,8 @@ class SelectionSettings(FrozenSettings):
     """Below this confidence in what a series shows no model is chosen."""
     accept_borrowed: bool = False
     """Whether a series that says nothing itself may get a model by what other series of its study say."""
+    catalogue_max_age_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    """Seconds for which the list of an archive's models is taken as it was; 0 asks the archive for each decision."""
     run: Literal["best", "all"] = "best"
     """``best``: the model that ranks first; ``all``: each model that fits, once, as far as ``most_models`` goes."""
     most_models: Annotated[int, Field(ge=1, le=100)] = 8

@@ -41,11 +41,12 @@ def release(number: int) -> ModelCard:
     modality, region = TARGETS[number % len(TARGETS)]
     document = card_document(read_card(ROOT / "sample_data" / "brain" / "card.yaml"))
     document["network"]["files"] = ["network.onnx"]
+    eligibility = {"slice_count": {"min": 5 + number // 6 % 20}, "slice_spacing_mm": {"max": 3.0 + number % 5}}
     document |= {
         "name": f"Model {number}",
         "token": f"M{number}",
         "target": {"regions": [region], "conditions": [], "laterality": None},
-        "inputs": [{"name": "image", "modality": modality, "eligibility": {}}],
+        "inputs": [{"name": "image", "modality": modality, "eligibility": eligibility}],
     }
     return card_of_document(document, f"model {number}")
 

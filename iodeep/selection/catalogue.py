@@ -1,24 +1,30 @@
 """The models in an archive: found by C-FIND on required keys, read from their small descriptors, filtered again.
 
-Descriptors, which never change, are kept here; the list of releases is asked for each time, or kept for a while where a
-site says so. A server that ignores a key and answers with everything does no harm: tokens are compared again.
+What descriptors say, which never changes, is kept in a local index; the list of releases is asked for each time, or kept
+for a while where a site says so. A server that ignores a key and answers with everything does no harm: tokens are compared
+again.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from iodeep.anatomy.regions import overlapping, places
-from iodeep.errors import InputError
+from iodeep.card import ModelCard
+from iodeep.errors import InputError, IntegrityError
 from iodeep.ports import Archive, Attributes, Level, Progress, ProgressSink, no_progress
 from iodeep.selection.candidate import Candidate, UnusableModel
-from iodeep.selection.descriptor_cache import DescriptorCache, Release
+from iodeep.selection.descriptor_reader import DescriptorReader, ReadRelease
+from iodeep.selection.index_rows import Release, Row
 from iodeep.selection.ranking import is_about
 from iodeep.selection.release_index import ReleaseIndex
 
 _STUDY_KEYS = ("PatientID", "PatientName", "StudyInstanceUID", "StudyID", "StudyDate")
+_KEPT_TOGETHER = 1000
+"""Descriptors that are read between two times of keeping: what is lost where somebody interrupts the first reading."""
 _MOST_QUERIES = 12
 """More tokens than this are asked for with one wildcard and compared here."""
 
@@ -75,46 +81,66 @@ def filter_for(modality: str, regions: Sequence[str]) -> TokenFilter:
 
 
 class Catalogue:
-    """The models of one archive, with a local cache of their descriptors.
+    """The models of one archive, with a local index of them.
 
-    ``max_age_s``: how old the list of an archive's releases may be before it is asked for again. 0 asks each time, which
-    suits archives of some hundred models. What is chosen has to be fetched from the archive anyway before it is run.
+    ``max_age_s``: how old the list of an archive's releases may be before it is asked for again. 0 asks each time, by
+    tokens, which suits archives of some hundred models; else all releases are listed and those that are new are read.
+    What is chosen has to be fetched from the archive anyway before it is run.
     """
 
     def __init__(self, archive: Archive, cache: Path, *, max_age_s: float = 0.0) -> None:
         self._archive = archive
-        self._descriptors = DescriptorCache(archive, cache / "descriptors")
-        self._index = ReleaseIndex(cache / "releases", archive.name) if max_age_s > 0 else None
+        self._reader = DescriptorReader(archive, cache / "releases")
+        self._index = ReleaseIndex(cache / "releases", archive.name)
         self._max_age_s = max_age_s
 
     def candidates(
         self, modality: str = "", regions: Sequence[str] = (), *, progress: ProgressSink = no_progress
     ) -> list[Candidate | UnusableModel]:
-        """Models that may fit: by C-FIND on the tokens of the modality, of regions that share a zone with these, and MULTI.
+        """Models that may fit: by the tokens of the modality, of regions that share a zone with these, and MULTI.
 
         A damaged or foreign object under these tokens is an :class:`UnusableModel`: it is shown and never chosen.
         Errors: :class:`iodeep.errors.ArchiveError` where the archive doesn't answer.
         """
-        return self._read(self._releases(filter_for(modality, regions)), progress)
+        wanted = filter_for(modality, regions)
+        rows = self._index.listed(wanted.lets_through, self._max_age_s) if self._max_age_s > 0 else None
+        if rows is None:
+            rows = self._ask_all(progress) if self._max_age_s > 0 else self._asked(wanted, progress)
+            rows = [row for row in rows if wanted.lets_through(row.release.patient_id)]
+        rows.sort(key=_study)
+        return [row.candidate(self._archive.name, self._card) for row in rows]
 
     def refresh(self, *, progress: ProgressSink = no_progress) -> int:
         """Ask for every release now and read the descriptors that are new; how many releases there are."""
-        releases = self._list()
-        self._read(releases, progress)
-        return len(releases)
+        return len(self._ask_all(progress))
 
-    def _releases(self, wanted: TokenFilter) -> list[Release]:
-        if self._index is None:
-            return self._ask(wanted)
-        known = self._index.read(self._max_age_s)
-        listed = self._list() if known is None else known
-        return [release for release in listed if wanted.lets_through(release.patient_id)]
+    def _ask_all(self, progress: ProgressSink) -> list[Row]:
+        """Every release; what the archive has no longer is forgotten."""
+        asked_at = time.time()
+        rows = self._asked(TokenFilter(), progress)
+        self._index.keep_only(frozenset(map(_study, rows)), asked_at)
+        return rows
 
-    def _list(self) -> list[Release]:
-        releases = self._ask(TokenFilter())
-        if self._index is not None:
-            self._index.write(releases)
-        return releases
+    def _asked(self, wanted: TokenFilter, progress: ProgressSink) -> list[Row]:
+        """The releases that the archive has now, as they are known; those that are new, or could not be read, are read."""
+        releases = self._ask(wanted)
+        shelves = {release.shelf for release in releases}
+        known = {row.release: row for row in self._index.rows(shelves.__contains__)}
+        missing = [release for release in releases if release not in known or known[release].problem]
+        done = len(releases) - len(missing)
+        for start in range(0, len(missing), _KEPT_TOGETHER):
+            fresh = []
+            for read in self._reader.read(missing[start : start + _KEPT_TOGETHER]):
+                fresh.append(read)
+                progress(Progress("reading model descriptors", done + start + len(fresh), len(releases), "models"))
+            self._keep([read for read in fresh if read.row != known.get(read.row.release)])
+            known |= {read.row.release: read.row for read in fresh}
+        return [known[release] for release in releases]
+
+    def _keep(self, fresh: Sequence[ReadRelease]) -> None:
+        cards = {_study(read.row): read.encoded_card for read in fresh if read.encoded_card}
+        if fresh:
+            self._index.add([read.row for read in fresh], cards)
 
     def _ask(self, wanted: TokenFilter) -> list[Release]:
         """One per study whose Patient ID fits, by UID so that the order never depends on the server."""
@@ -125,12 +151,20 @@ class Catalogue:
                     releases[answer["StudyInstanceUID"]] = _release(answer)
         return [releases[uid] for uid in sorted(releases)]
 
-    def _read(self, releases: Sequence[Release], progress: ProgressSink) -> list[Candidate | UnusableModel]:
-        found: list[Candidate | UnusableModel] = []
-        for candidate in self._descriptors.candidates(releases):
-            found.append(candidate)
-            progress(Progress("reading model descriptors", len(found), len(releases), "models"))
-        return found
+    def _card(self, row: Row) -> ModelCard:
+        """The card of a kept row; read from the archive again where the index lost it."""
+        card = self._index.card(row)
+        if card is not None:
+            return card
+        (read,) = self._reader.read([row.release])
+        if read.card is None or read.row.identity != row.identity:
+            raise IntegrityError(
+                f"{row.release.name} in {self._archive.name} is not what it was when it was indexed",
+                expected=f"the descriptor of study {row.release.study_instance_uid}, unchanged",
+                found=read.row.problem or "another descriptor",
+                remedy="Find out who replaced it: a release is never changed. Run `iodeep verify` on it.",
+            )
+        return read.card
 
 
 def list_models(
@@ -169,9 +203,9 @@ def _filtered(
         if isinstance(candidate, Candidate):
             if disease and not is_about(candidate.profile.need, disease):
                 continue
-            if modality and modality not in {entry.modality for entry in candidate.card.inputs}:
+            if modality and modality not in candidate.profile.need.modalities:
                 continue
-            if region and not set(candidate.card.target.regions) & set(overlapping(region)):
+            if region and not set(candidate.profile.need.regions) & set(overlapping(region)):
                 continue
         elif disease:
             continue
@@ -179,8 +213,12 @@ def _filtered(
 
 
 def _searchable(candidate: Candidate | UnusableModel) -> str:
-    token = candidate.card.token if isinstance(candidate, Candidate) else ""
+    token = candidate.profile.token if isinstance(candidate, Candidate) else ""
     return f"{candidate.name} {token}".casefold()
+
+
+def _study(row: Row) -> str:
+    return row.release.study_instance_uid
 
 
 def _release(answer: Attributes) -> Release:

@@ -36,12 +36,15 @@ class SitePolicy:
 
     rules: SiteRules
     resolver: AnatomyResolver
+    catalogue_max_age_s: float = 0.0
+    """See :class:`iodeep.selection.Catalogue`."""
 
 
 def site_policy(settings: Settings) -> SitePolicy:
     """The policy of ``[selection]`` and ``vocabulary`` in ``iodeep.toml``."""
     vocabulary = site_vocabulary(settings.vocabulary) if settings.vocabulary else None
-    return SitePolicy(site_rules(settings.selection), AnatomyResolver(vocabulary))
+    selection = settings.selection
+    return SitePolicy(site_rules(selection), AnatomyResolver(vocabulary), selection.catalogue_max_age_s)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def select_model(
     at_hand = {series.series_instance_uid: look_at(series) for series in subject.series}
     asked = [series.facts for series in at_hand.values()]
     siblings = [facts_of_attributes(row) for row in subject.siblings]
-    catalogue = Catalogue(archive, cache)
+    catalogue = Catalogue(archive, cache, max_age_s=policy.catalogue_max_age_s)
     if every_candidate:
         candidates = catalogue.candidates(progress=progress)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from pathlib import Path
 
 import pytest
@@ -79,20 +79,6 @@ def test_a_descriptor_is_fetched_once_and_only_the_descriptor(shelf: Path, tmp_p
     assert candidate.total_bytes == 2000
 
 
-def test_a_kept_descriptor_that_was_altered_is_fetched_anew(shelf: Path, tmp_path: Path) -> None:
-    archive = archive_of(shelf)
-    Catalogue(archive, tmp_path / "cache").candidates("MR", ["HEAD"])
-    kept = next((tmp_path / "cache" / "descriptors").glob("*.dcm"))
-    content = kept.read_bytes()
-    kept.write_bytes(content.replace(b'"Brain extraction"', b'"Brain extraktion"'))
-    assert kept.read_bytes() != content
-
-    found = Catalogue(archive, tmp_path / "cache").candidates("MR", ["HEAD"])
-
-    assert names(found) == {"Brain extraction 1.0.2"}
-    assert len(archive.fetches) == 2
-
-
 def test_an_altered_descriptor_in_the_archive_is_shown_and_unusable(shelf: Path, tmp_path: Path) -> None:
     archive = archive_of(shelf)
     for file in archive.files:
@@ -126,7 +112,7 @@ def test_a_model_under_another_models_token_is_unusable(shelf: Path, tmp_path: P
 
     found = Catalogue(archive, tmp_path / "cache").candidates("MR", ["HEAD"])
 
-    assert {type(candidate) for candidate in found} == {Candidate, UnusableModel}
+    assert sorted(isinstance(candidate, UnusableModel) for candidate in found) == [False, True]
 
 
 def test_the_list_is_filtered_by_modality_anatomy_disease_and_name(shelf: Path, tmp_path: Path) -> None:
@@ -153,7 +139,9 @@ def test_an_anatomy_that_is_no_defined_term_is_an_error(shelf: Path, tmp_path: P
         list_models(archive_of(shelf), tmp_path / "cache", anatomy="TUMMY")
 
 
-def test_a_kept_list_saves_asking_until_it_is_too_old(shelf: Path, tmp_path: Path) -> None:
+def test_a_kept_list_saves_asking_until_it_is_too_old(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     archive = archive_of(shelf)
     catalogue = Catalogue(archive, tmp_path / "cache", max_age_s=600)
     assert catalogue.refresh() == 4
@@ -165,21 +153,9 @@ def test_a_kept_list_saves_asking_until_it_is_too_old(shelf: Path, tmp_path: Pat
     }
     assert len(archive.finds) == asked
 
-    kept = next((tmp_path / "cache" / "releases").iterdir())
-    os.utime(kept, (0, 0))
+    monkeypatch.setattr("iodeep.selection.release_index.time.time", lambda: time.time_ns() / 1e9 + 601)
     catalogue.candidates("CT", ["LIVER"])
     assert len(archive.finds) == asked + 1
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"archive": "other", "releases": []}', '{"archive": "memory"}'])
-def test_a_damaged_list_is_asked_for_anew(shelf: Path, tmp_path: Path, content: str) -> None:
-    archive = archive_of(shelf)
-    Catalogue(archive, tmp_path / "cache", max_age_s=600).refresh()
-    next((tmp_path / "cache" / "releases").iterdir()).write_text(content)
-
-    found = Catalogue(archive, tmp_path / "cache", max_age_s=600).candidates("MR", ["HEAD"])
-
-    assert names(found) == {"Brain extraction 1.0.2"}
 
 
 def test_a_refreshed_list_forgets_what_was_taken_out_and_reads_only_what_is_new(shelf: Path, tmp_path: Path) -> None:
