@@ -209,10 +209,13 @@ def decide_without_images(context: ServeContext, pacs: str, models_from: str, as
     return decision.as_document()
 
 
-def models_of(context: ServeContext, pacs: str, **filters: str) -> list[ModelOut]:
-    """The releases that the filters let through."""
+def models_of(
+    context: ServeContext, pacs: str, *, modality: str, anatomy: str, disease: str, name: str
+) -> list[ModelOut]:
+    """The releases that the filters let through; an empty one lets all through."""
     with closing(context.open_archive(pacs)) as archive:
-        rows = list_models(archive, context.configuration.cache, **filters)
+        cache = context.configuration.cache
+        rows = list_models(archive, cache, modality=modality, anatomy=anatomy, disease=disease, name=name)
     return [_model(row) for row in rows]
 
 

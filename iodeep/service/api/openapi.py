@@ -92,29 +92,36 @@ def _complete_operation(operation: dict[str, Any]) -> None:
 
 
 def known_parameters_only(request: Request) -> None:
-    """Refuse a query parameter that the route doesn't know.
+    """Refuse a query parameter that the route doesn't know, and one that is given twice and can only be taken once.
 
     Errors: :class:`AnswerError` (422).
     """
     if not request.query_params:
         return
     known = _parameters_of(request)
-    unknown = sorted(set(request.query_params) - known)
-    if unknown:
-        raise AnswerError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"the query parameter {unknown[0][:64]!r} is not known here",
-            expected=", ".join(sorted(known)) or "none",
-            remedy="A misspelt filter would show everything: correct its name, or leave it out.",
-        )
+    for name in request.query_params:
+        if name not in known:
+            raise AnswerError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"the query parameter {name[:64]!r} is not known here",
+                expected=", ".join(sorted(known)) or "none",
+                remedy="A misspelt filter would show everything: correct its name, or leave it out.",
+            )
+        if not known[name] and len(request.query_params.getlist(name)) > 1:
+            raise AnswerError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"the query parameter {name!r} is given more than once",
+                expected="one value",
+                remedy="Which one is meant is not guessed.",
+            )
 
 
-def _parameters_of(request: Request) -> set[str]:
-    """What the operation that the request was routed to knows; its id is unique."""
+def _parameters_of(request: Request) -> dict[str, bool]:
+    """What the operation that the request was routed to knows (its id is unique), and what of it may be repeated."""
     wanted = getattr(request.scope.get("route"), "operation_id", None)
     operations = (each for path in described(request.app)["paths"].values() for each in path.values())
     return {
-        parameter["name"]
+        parameter["name"]: "array" in str(parameter["schema"])
         for operation in operations
         if isinstance(operation, dict) and operation.get("operationId") == wanted
         for parameter in operation.get("parameters", ())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AwareDatetime, StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 
 from iodeep.service.api.problems import NotFoundError
 
@@ -37,8 +38,20 @@ Pacs = Annotated[
 ]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 Offset = Annotated[int, Query(ge=0, le=1_000_000, description="How many to pass over; the answer's `next` has it.")]
+
+
+def _written_out(given: object) -> object:
+    """A date that is written as one: the library would take a number for seconds since 1970, too."""
+    if isinstance(given, str) and not _DATE.match(given):
+        raise ValueError("not written as RFC 3339 has it")
+    return given
+
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ]|$)", re.ASCII)
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+Day = Annotated[date, BeforeValidator(_written_out)]
 Since = Annotated[
-    AwareDatetime | None,
+    Moment | None,
     Query(description="Changed at or after this moment (RFC 3339, with its zone).", examples=["2026-11-21T00:00:00Z"]),
 ]
 

@@ -50,9 +50,16 @@ class AnswerError(IODeepError):
     """An error that the API itself finds, with the status that it is answered with."""
 
     def __init__(
-        self, status: HTTPStatus, problem: str, *, headers: Mapping[str, str] | None = None, **fields: str | None
+        self,
+        status: HTTPStatus,
+        problem: str,
+        *,
+        expected: str | None = None,
+        found: str | None = None,
+        remedy: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(problem, **fields)
+        super().__init__(problem, expected=expected, found=found, remedy=remedy)
         self.status = status
         self.headers = headers
 
@@ -60,22 +67,35 @@ class AnswerError(IODeepError):
 class NotFoundError(AnswerError):
     """There is no such thing, or none that may be shown."""
 
-    def __init__(self, problem: str, **fields: str | None) -> None:
-        super().__init__(HTTPStatus.NOT_FOUND, problem, **fields)
+    def __init__(
+        self, problem: str, *, expected: str | None = None, found: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(HTTPStatus.NOT_FOUND, problem, expected=expected, found=found, remedy=remedy)
 
 
 class ConflictError(AnswerError):
     """What is asked for does not go with the state that the thing is in."""
 
-    def __init__(self, problem: str, **fields: str | None) -> None:
-        super().__init__(HTTPStatus.CONFLICT, problem, **fields)
+    def __init__(
+        self, problem: str, *, expected: str | None = None, found: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(HTTPStatus.CONFLICT, problem, expected=expected, found=found, remedy=remedy)
 
 
 class BusyError(AnswerError):
     """More was asked for at once than is served; it can be asked for again."""
 
-    def __init__(self, problem: str, **fields: str | None) -> None:
-        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, problem, headers={"Retry-After": _RETRY_AFTER_S}, **fields)
+    def __init__(
+        self, problem: str, *, expected: str | None = None, found: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            problem,
+            expected=expected,
+            found=found,
+            remedy=remedy,
+            headers={"Retry-After": _RETRY_AFTER_S},
+        )
 
 
 class FieldProblem(BaseModel):

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from iodeep import __version__
 from iodeep.errors import IODeepError
@@ -16,7 +16,7 @@ from iodeep.service.api.archive_health import ArchiveState
 from iodeep.service.api.figures import DaySummary, bounds_of, day_summary, records_since
 from iodeep.service.api.openapi import OPEN
 from iodeep.service.api.overview import Overview, disk_of, overview
-from iodeep.service.api.parameters import Uid, Words, within_reach
+from iodeep.service.api.parameters import Day, Moment, Uid, Words, within_reach
 from iodeep.service.api.state import Administrator, ApiState, State, Viewer
 from iodeep.service.audit import AuditEvent, AuditFilter, EventKind, RecordedEvent, read_events
 
@@ -152,7 +152,7 @@ async def look(state: State, _caller: Viewer) -> Overview:
 async def summary(
     state: State,
     _caller: Viewer,
-    day: Annotated[date | None, Query(description="Today where left out.", examples=["2026-11-21"])] = None,
+    day: Annotated[Day | None, Query(description="Today where left out.", examples=["2026-11-21"])] = None,
 ) -> DaySummary:
     """Series seen, jobs done, refused and failed by reason, latencies: one day in the service's time zone."""
     wanted = min(max(day or datetime.now(UTC).astimezone().date(), _EARLIEST_DAY), _LATEST_DAY)
@@ -168,8 +168,8 @@ async def audit(
     request: Request,
     state: State,
     caller: Administrator,
-    since: Annotated[AwareDatetime | None, Query()] = None,
-    until: Annotated[AwareDatetime | None, Query()] = None,
+    since: Annotated[Moment | None, Query()] = None,
+    until: Annotated[Moment | None, Query()] = None,
     user: Annotated[Words | None, Query()] = None,
     patient_id: Annotated[Words | None, Query()] = None,
     study: Annotated[Uid | None, Query(description="Study Instance UID")] = None,
