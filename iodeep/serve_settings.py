@@ -217,6 +217,10 @@ class AuditSettings(FrozenSettings):
     syslog: str = ""
     """``tls://host:6514`` (RFC 5425), ``udp://host:514`` or ``tcp://host:514``; empty: the local log alone."""
     syslog_ca: Path | None = None
+    """The CA of the receiver's certificate; left out: the system's."""
+    syslog_certificate: Path | None = None
+    syslog_key: Path | None = None
+    """Our own certificate and key, where the receiver asks for one."""
     site: str = "IODeep"
     """Audit Enterprise Site ID."""
 

@@ -55,6 +55,12 @@ class AuditLog:
         self._waiting: list[_Entry] = []
         self._gate = threading.Lock()
         self._writing = threading.Lock()
+        self.closed = threading.Event()
+        """Set when this process records nothing more: what goes on beside the log ends."""
+
+    def close(self) -> None:
+        """End what goes on beside the log; nothing is lost by leaving this out."""
+        self.closed.set()
 
     def record(self, event: AuditEvent) -> None:
         """Durable once this returns; see :class:`AuditSink`."""

@@ -15,9 +15,10 @@ from rich.markup import escape
 from iodeep.errors import ExitCode, InputError
 from iodeep.serve_settings import ServerTlsSettings, UserRole
 from iodeep.service.access.api_keys import ApiKey, ApiKeys
-from iodeep.service.audit import AuditEvent, AuditFilter, EventKind, RecordedEvent, open_audit, read_events, verify_log
+from iodeep.service.audit import AuditEvent, AuditFilter, EventKind, RecordedEvent, read_events, verify_log
 from iodeep.service.audit.encoding import as_document
 from iodeep.service.audit.files import key_file
+from iodeep.service.audit.log import AuditLog
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, table
 from iodeep.service.configuration import data_folder, load_configuration
@@ -216,7 +217,7 @@ def _folders(config: Path | None) -> tuple[DataFolders, ApiKeys]:
 def _note(folders: DataFolders, detail: str) -> None:
     """Who may call us has changed (Security Alert, User Security Attributes Changed)."""
     event = AuditEvent(EventKind.SECURITY_ALERT, user=getpass.getuser(), event_type="110137", detail=detail)
-    open_audit(folders, "terminal").record(event)
+    AuditLog(folders.audit, key_file(folders.root), "terminal").record(event)
 
 
 def _shown(key: ApiKey) -> dict[str, object]:
