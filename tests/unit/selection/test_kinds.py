@@ -84,7 +84,8 @@ def test_objects_without_images_and_secondary_captures_are_told() -> None:
         ({"echo_times": (12.0,), "repetition_time": 550.0}, Sequence.T1),
         ({"echo_times": (12.0,), "repetition_time": 550.0, "contrast_agent": "Dotarem"}, Sequence.T1C),
         ({"echo_times": (100.0,), "repetition_time": 4000.0}, Sequence.T2),
-        ({"echo_times": (22.0,), "repetition_time": 2300.0}, Sequence.PD),
+        ({"echo_times": (22.0,), "repetition_time": 2300.0, "scanning_sequence": ("SE",)}, Sequence.PD),
+        ({"echo_times": (22.0,), "repetition_time": 2300.0}, None),
         ({"echo_times": (90.0,), "repetition_time": 9000.0, "inversion_time": 2500.0}, Sequence.FLAIR),
         ({"echo_times": (60.0,), "repetition_time": 3000.0, "inversion_time": 150.0}, None),
         (
