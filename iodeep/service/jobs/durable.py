@@ -33,6 +33,7 @@ class DurableJobs:
     """The engine as those see it who ask for jobs."""
 
     def __init__(self, engine: sa.Engine) -> None:
+        _log_as_we_do()
         self._client = DBOSClient(
             system_database_engine=engine,
             serializer=DBOSPortableJSONSerializer(),

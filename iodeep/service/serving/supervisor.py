@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_WORKED_S = 1.0
+"""For a child that had been ready: what killed it is then more likely to be past."""
 STEADY_S = 20.0
 """A child that lived so long starts again with the first pause."""
 LOOK_S = 0.5
@@ -117,7 +119,7 @@ class Supervisor:
         each.start_at = time.monotonic() + each.pause_s
         how = f"by signal {-code}" if code < 0 else f"with {code}"
         log.warning("%s ended %s; it is started again in %.1f s", each.child.name, how, each.pause_s)
-        each.pause_s = min(2 * each.pause_s, LONGEST_PAUSE_S)
+        each.pause_s = min(2 * each.pause_s, LONGEST_PAUSE_WORKED_S if each.ready else LONGEST_PAUSE_S)
 
     def _look_ready(self) -> None:
         for each in self._children:
