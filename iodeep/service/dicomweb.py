@@ -27,7 +27,7 @@ from iodeep.service.access.callers import address_of
 from iodeep.service.access.guard import Guard, require
 from iodeep.service.access.refusals import AccessRefusal
 from iodeep.service.audit import AuditEvent, AuditSink, EventKind
-from iodeep.service.configuration import data_folder
+from iodeep.service.configuration import secret
 from iodeep.service.jobs import JobBoard
 from iodeep.service.jobs.database import database_engine, database_url
 from iodeep.service.serving import ServeContext
@@ -101,7 +101,7 @@ class DicomWeb:
             accessed=AccessLog(audit),
         )
         self._closing.callback(self.gateway.close)
-        self._engine = database_engine(database_url(data_folder(jobs.database), context.folders.database))
+        self._engine = database_engine(database_url(secret(jobs.database), context.folders.database))
         self._closing.callback(self._engine.dispose)
         self.worklist = Worklist(self._engine) if context.serve.worklist.enabled else None
 
@@ -132,7 +132,7 @@ class DicomWeb:
         self._closing.close()
 
     def _puller(self, pull: PullSettings) -> Puller:
-        token = data_folder(pull.token)
+        token = secret(pull.token)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         verify = str(pull.ca) if pull.ca else True
         client = self._closing.enter_context(closing(httpx.Client(headers=headers, verify=verify, trust_env=False)))
