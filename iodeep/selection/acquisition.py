@@ -121,6 +121,8 @@ def _special(facts: SeriesFacts, words: frozenset[str]) -> SequenceType | None:
     other = next(iter(sorted(values & _OTHER_IMAGES)), None)
     if other:
         return SequenceType(None, f"Image Type says {other}, none of the types that cards ask for")
+    if facts.angiography:
+        return SequenceType(None, "Angio Flag says angiography, none of the types that cards ask for")
     if "ADC" in values or "ADC" in words:
         return SequenceType(Sequence.ADC, "Image Type or description says ADC")
     if words & {"MAP", "SUBTRACTION"}:
@@ -165,7 +167,7 @@ def _by_parameters(facts: SeriesFacts) -> SequenceType | None:
     """The weighting from echo, repetition and inversion time in ms; None where they are missing or unusual.
 
     Echo planar and research sequences (EP, RM) tell nothing by their times: functional, perfusion and diffusion images
-    have those of PD and T2.
+    have those of PD and T2. Nor does an inversion whose time is not given.
     """
     kinds = frozenset(facts.scanning_sequence)
     if not facts.echo_times or not facts.repetition_time or "EP" in kinds or (kinds and not kinds & {"SE", "GR", "IR"}):
@@ -176,6 +178,8 @@ def _by_parameters(facts: SeriesFacts) -> SequenceType | None:
     if _is_gradient(facts):
         sequence = _gradient_echo(facts)
         return SequenceType(sequence, told) if sequence else None
+    if "IR" in kinds and not inversion:
+        return None
     if shortest <= _LONGEST_PD_TE < _SHORTEST_T2_TE <= longest:
         return SequenceType(None, f"{told}: several weightings in one series")
     sequence = _spin_echo(shortest, facts.repetition_time, inversion, facts.echo_train_length or 1, known=bool(kinds))

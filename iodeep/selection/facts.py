@@ -44,6 +44,8 @@ class SeriesFacts:
     echo_train_length: float | None = None
     b_values: tuple[float, ...] = ()
     temporal_positions: int | None = None
+    angiography: bool = False
+    """Angio Flag (0018,0025)."""
     contrast_agent: str = ""
     convolution_kernel: str = ""
     burned_in_annotation: str = ""
@@ -86,12 +88,13 @@ def facts_of_headers(headers: Sequence[pydicom.Dataset]) -> SeriesFacts:
         evidence=_evidence_of_header(first),
         image_type=image_types[0],
         image_types=frozenset(kind for kind in image_types if kind),
-        scanning_sequence=_values(first, "ScanningSequence"),
-        sequence_variant=_values(first, "SequenceVariant"),
+        scanning_sequence=_values(first, "ScanningSequence") or _enhanced(first, _SCANNING),
+        sequence_variant=_values(first, "SequenceVariant") or _enhanced(first, _VARIANT),
+        angiography=_text(first, "AngioFlag").upper() == "Y",
         sequence_name=_text(first, "SequenceName") or _text(first, "PulseSequenceName"),
         echo_times=_distinct(headers, "EchoTime") or _distinct(headers, "EffectiveEchoTime"),
         repetition_time=_number(first, "RepetitionTime"),
-        inversion_time=_number(first, "InversionTime"),
+        inversion_time=_number(first, "InversionTime") or _number(first, "InversionTimes"),
         flip_angle=_number(first, "FlipAngle"),
         echo_train_length=_number(first, "EchoTrainLength"),
         b_values=_distinct(headers, "DiffusionBValue"),
@@ -106,6 +109,30 @@ def facts_of_headers(headers: Sequence[pydicom.Dataset]) -> SeriesFacts:
         manufacturer=_text(first, "Manufacturer"),
         instance_count=len(headers),
     )
+
+
+_SCANNING = {
+    ("EchoPulseSequence", "SPIN"): "SE",
+    ("EchoPulseSequence", "GRADIENT"): "GR",
+    ("EchoPlanarPulseSequence", "YES"): "EP",
+    ("InversionRecovery", "YES"): "IR",
+}
+_VARIANT = {
+    ("SteadyStatePulseSequence", "FREE_PRECESSION"): "SS",
+    ("SteadyStatePulseSequence", "TRANSVERSE"): "SS",
+    ("SteadyStatePulseSequence", "TIME_REVERSED"): "SS",
+    ("Spoiling", "RF"): "SP",
+    ("Spoiling", "GRADIENT"): "SP",
+    ("Spoiling", "RF_AND_GRADIENT"): "SP",
+}
+"""What enhanced MR says (PS3.3 C.8.13.4) in the words of Scanning Sequence and Sequence Variant (C.8.3.1)."""
+
+
+def _enhanced(header: pydicom.Dataset, words: Mapping[tuple[str, str], str]) -> tuple[str, ...]:
+    """The words for what enhanced MR says; both echoes (BOTH) are a spin and a gradient echo."""
+    both = ("SE", "GR") if words is _SCANNING and "BOTH" in _values(header, "EchoPulseSequence") else ()
+    found = (word for (keyword, value), word in words.items() if value in _values(header, keyword))
+    return tuple(dict.fromkeys((*both, *found)))
 
 
 def facts_of_attributes(attributes: Mapping[str, str]) -> SeriesFacts:

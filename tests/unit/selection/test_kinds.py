@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
 from iodeep.card import ContrastPhase, Sequence
+from iodeep.selection import facts_of_headers
 from iodeep.selection.acquisition import phase_of, sequence_of
 from iodeep.selection.kinds import Nature, nature_of
 from tests.unit.selection.support import mr, series
@@ -128,6 +130,43 @@ def test_times_tell_the_sequence(parameters: dict[str, Any], sequence: Sequence 
 )
 def test_words_tell_the_sequence_where_times_are_missing(description: str, sequence: Sequence | None) -> None:
     assert sequence_of(mr("1.2", description)).sequence is sequence
+
+
+@pytest.mark.parametrize(
+    ("attributes", "echo", "repetition", "inversion", "sequence"),
+    [
+        ({"EchoPulseSequence": "SPIN"}, 100.0, 4000.0, None, Sequence.T2),
+        ({"EchoPulseSequence": "SPIN"}, 20.0, 600.0, None, Sequence.T1),
+        ({"EchoPulseSequence": "GRADIENT", "SteadyStatePulseSequence": "LONGITUDINAL"}, 2.0, 5.0, None, Sequence.T1),
+        ({"EchoPulseSequence": "GRADIENT"}, 20.0, 28.0, None, None),
+        ({"EchoPulseSequence": "GRADIENT", "SteadyStatePulseSequence": "FREE_PRECESSION"}, 1.6, 3.6, None, None),
+        ({"EchoPulseSequence": "SPIN", "EchoPlanarPulseSequence": "YES"}, 80.0, 8000.0, None, None),
+        ({"EchoPulseSequence": "SPIN", "InversionRecovery": "YES"}, 120.0, 9000.0, 2500.0, Sequence.FLAIR),
+        ({"EchoPulseSequence": "SPIN", "InversionRecovery": "YES"}, 120.0, 9000.0, None, None),
+        ({"EchoPulseSequence": "GRADIENT", "AngioFlag": "Y"}, 3.4, 22.0, None, None),
+    ],
+)
+def test_enhanced_mr_tells_its_sequence_in_its_own_attributes(
+    attributes: dict[str, str], echo: float, repetition: float, inversion: float | None, sequence: Sequence | None
+) -> None:
+    """PS3.3 C.8.13.4: no Scanning Sequence, and times in functional groups."""
+    header, groups, timing, echoes, modifier = (Dataset() for _ in range(5))
+    header.Modality = "MR"
+    for keyword in ("EchoPulseSequence", "EchoPlanarPulseSequence", "SteadyStatePulseSequence", "AngioFlag"):
+        if keyword in attributes:
+            setattr(header, keyword, attributes[keyword])
+    timing.RepetitionTime = repetition
+    echoes.EffectiveEchoTime = echo
+    if "InversionRecovery" in attributes:
+        modifier.InversionRecovery = attributes["InversionRecovery"]
+    if inversion:
+        modifier.InversionTimes = inversion
+    groups.MRTimingAndRelatedParametersSequence = [timing]
+    groups.MREchoSequence = [echoes]
+    groups.MRModifierSequence = [modifier]
+    header.SharedFunctionalGroupsSequence = [groups]
+
+    assert sequence_of(facts_of_headers([header])).sequence is sequence
 
 
 def test_a_name_that_contradicts_the_times_leaves_the_sequence_untold() -> None:
