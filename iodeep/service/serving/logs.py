@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import time
 
 from iodeep.serve_settings import LogSettings
+from iodeep.service.redaction import redacted
 
-_SECRETS = (
-    (re.compile(r"(://[^\s:/@]*):[^\s@]*@"), r"\1:***@"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[\w\-.~+/=]{8,}"), r"\1 ***"),
-    (re.compile(r"(?i)\b(password|secret|token|api[-_]?key)(\s*[=:]\s*)\S+"), r"\1\2***"),
-)
 _CHATTY = ("pynetdicom", "pydicom", "httpx", "urllib3", "sqlalchemy", "uvicorn.access")
 
 
 def set_up_logging(settings: LogSettings) -> None:
     """All messages of this process and of those that it forks go to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLine() if settings.form == "json" else TextLine())
+    form = JsonLine if settings.form == "json" else TextLine
+    handler.setFormatter(form(patient_data=settings.patient_data))
     root = logging.getLogger()
     for each in list(root.handlers):
         root.removeHandler(each)
@@ -34,27 +30,25 @@ def set_up_logging(settings: LogSettings) -> None:
         logging.getLogger(name).setLevel(logging.NOTSET if settings.patient_data else logging.WARNING)
 
 
-def without_secrets(text: str) -> str:
-    """The text with passwords, tokens and keys blotted out."""
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
-    return text
-
-
 class TextLine(logging.Formatter):
     """``2026-11-21T15:00:00Z INFO worker-1 message``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient_data: bool) -> None:
         super().__init__("%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
         self.converter = time.gmtime
+        self._patient_data = patient_data
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        return without_secrets(super().format(record))
+        return redacted(super().format(record), patient_data=self._patient_data)
 
 
 class JsonLine(logging.Formatter):
     """One JSON object."""
+
+    def __init__(self, *, patient_data: bool) -> None:
+        super().__init__()
+        self._patient_data = patient_data
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -64,8 +58,8 @@ class JsonLine(logging.Formatter):
             "process": record.processName,
             "pid": record.process,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redacted(record.getMessage(), patient_data=self._patient_data),
         }
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return without_secrets(json.dumps(told))
+            told["exception"] = redacted(self.formatException(record.exc_info), patient_data=self._patient_data)
+        return json.dumps(told)
