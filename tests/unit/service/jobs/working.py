@@ -16,7 +16,7 @@ from iodeep.service.jobs.kept_board import KeptBoard, open_board
 from iodeep.service.jobs.steps import JobSteps
 from iodeep.service.jobs.worker import Worker
 
-QUICK = JobSettings(first_retry_s=0.05, longest_retry_s=0.2, dead_after_s=1.0, drain_s=10.0, host="here")
+QUICK = JobSettings(attempts=2, first_retry_s=0.05, longest_retry_s=0.2, dead_after_s=1.0, drain_s=10.0, host="here")
 SELECTED: dict[str, Any] = {
     "decision": {"chosen": "Brain"},
     "model": {"name": "Brain", "version": "1.0.0", "uid": "1.2"},
@@ -53,8 +53,12 @@ class Attempt:
 class Script:
     """What each step does, and which were done, in their order."""
 
-    steps: dict[Step, Doing] = field(default_factory=dict)
+    steps: dict[tuple[str, Step], Doing] = field(default_factory=dict)
     did: list[tuple[str, Step]] = field(default_factory=list)
+
+    def on(self, job_id: str, step: Step, doing: Doing) -> None:
+        """Let a job do this in a step."""
+        self.steps[job_id, step] = doing
 
     def make(self, record: JobRecord, progress: ports.ProgressSink, cancel: ports.Cancellation) -> JobSteps:
         """Steps of one job."""
@@ -77,7 +81,7 @@ class _Scripted:
 
     def do(self, step: Step) -> dict[str, Any]:
         self._script.did.append((self._record.job_id, step))
-        doing = self._script.steps.get(step)
+        doing = self._script.steps.get((self._record.job_id, step))
         attempt = Attempt(self._record, step, self._progress, self._cancel, self.done)
         told = doing(attempt) if doing else None
         if told is not None:
