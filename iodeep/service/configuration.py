@@ -49,6 +49,20 @@ def secret(text: str) -> str:
     return os.environ[name]
 
 
+@dataclass(frozen=True)
+class ServiceAddress:
+    """Where a running service is, and what it knows us by."""
+
+    url: str
+    api_key: str
+
+
+def service_address() -> ServiceAddress | None:
+    """The service that ``IODEEP_URL`` and ``IODEEP_API_KEY`` name; None: the one on this machine."""
+    url = os.environ.get("IODEEP_URL", "").rstrip("/")
+    return ServiceAddress(url, os.environ.get("IODEEP_API_KEY", "")) if url else None
+
+
 def data_folder(configuration: Configuration) -> Path:
     """Where the service keeps its data: as set, else the machine's folder for root and the user's for others."""
     if configuration.settings.serve.data is not None:

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-
-from pydantic import BaseModel, ConfigDict, Field
+from functools import partial
 
 from iodeep.errors import IODeepError
 from iodeep.ports import Archive
+from iodeep.service.api.archive_state import ArchiveState, echo_state, silent_state
 from iodeep.service.api.offload import Offload
 
 _AGAIN_AFTER = timedelta(seconds=30)
 _WAIT_S = 3.0
 _ECHO_S = 15.0
-
-
-class ArchiveState(BaseModel):
-    """What an archive answered when it was last asked (C-ECHO, PS3.4 Annex A, or a QIDO-RS request)."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    answers: bool | None = Field(description="null: not known yet")
-    milliseconds: float | None = None
-    implementation: str | None = None
-    problem: str | None = Field(default=None, description="Why it does not, and what to do.")
-    asked: datetime | None = None
-    last_answer: datetime | None = None
 
 
 class ArchiveHealth:
@@ -59,27 +44,9 @@ class ArchiveHealth:
         return self.known
 
     async def _ask(self, name: str) -> None:
-        now = datetime.now(UTC)
         before = self._known[name]
         try:
-            self._known[name] = await self._offload.run(self._echo, name, now, seconds=_ECHO_S)
+            found = await self._offload.run(echo_state, name, partial(self._open, name), seconds=_ECHO_S)
         except IODeepError as error:
-            self._known[name] = ArchiveState(
-                name=name, answers=False, problem=str(error), asked=now, last_answer=before.last_answer
-            )
-
-    def _echo(self, name: str, now: datetime) -> ArchiveState:
-        archive = self._open(name)
-        try:
-            reply = archive.echo()
-        finally:
-            with suppress(IODeepError):
-                archive.close()
-        return ArchiveState(
-            name=name,
-            answers=True,
-            milliseconds=round(reply.milliseconds, 1),
-            implementation=reply.implementation,
-            asked=now,
-            last_answer=now,
-        )
+            found = silent_state(name, error)
+        self._known[name] = found.model_copy(update={"last_answer": found.last_answer or before.last_answer})

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from iodeep import __version__
-from iodeep.service.api.archive_health import ArchiveState
+from iodeep.service.api.archive_state import ArchiveState
 from iodeep.service.api.figures import latency_s, overhead_s, records_since
 from iodeep.service.api.overview import disk_of, oldest_waiting_s, workers_of
 from iodeep.service.intake_counters import IntakeCounters, read_counters

@@ -91,7 +91,7 @@ def _complete_operation(operation: dict[str, Any]) -> None:
     answers["default"] = {"description": "Any other problem.", "content": _PROBLEM}
 
 
-def known_parameters_only(request: Request) -> None:
+async def known_parameters_only(request: Request) -> None:
     """Refuse a query parameter that the route doesn't know, and one that is given twice and can only be taken once.
 
     Errors: :class:`AnswerError` (422).

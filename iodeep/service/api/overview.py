@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from iodeep.service.api.archive_health import ArchiveState
+from iodeep.service.api.archive_state import ArchiveState
 from iodeep.service.api.figures import ModelUse, Reason, Span, models_used, reasons, records_since, span_of
 from iodeep.service.intake_counters import IntakeCounters, read_counters
 from iodeep.service.jobs import JobBoard, JobFilter, JobRecord, JobState

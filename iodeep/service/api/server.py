@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -35,8 +36,8 @@ def run_api(context: ServeContext) -> None:
 
     Errors: :class:`iodeep.errors.SettingsError` where the address or a certificate cannot be used.
     """
-    http = context.serve.http
-    listening = _listening(http)
+    _allow_many_connections()
+    listening = _listening(context.serve.http)
     app = create_app(context)
     asyncio.run(_serve(context, app, listening))
 
@@ -78,6 +79,12 @@ async def _end_when_told(context: ServeContext, server: uvicorn.Server, app: Fas
         await asyncio.sleep(_LOOK_S)
     app.state.iodeep.feed.close()
     server.should_exit = True
+
+
+def _allow_many_connections() -> None:
+    """A connection is an open file: as many as the system lets us, not the 1,024 that it begins with."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listening(http: HttpSettings) -> socket.socket:

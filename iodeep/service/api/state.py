@@ -95,7 +95,7 @@ def models_archive(settings: Settings) -> str:
     return archive_name(settings, settings.serve.models_from or None)
 
 
-def _state_of(request: Request) -> ApiState:
+async def _state_of(request: Request) -> ApiState:
     state: ApiState = request.app.state.iodeep
     return state
 

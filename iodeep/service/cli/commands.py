@@ -26,6 +26,13 @@ COMMANDS = {
     "doctor": "site.doctor",
     "demo": "walkthrough.demo",
     "serve": "serving.serve",
+    "status": "jobs.status",
+    "summary": "jobs.summary",
+    "jobs list": "jobs.jobs_list",
+    "jobs show": "jobs.jobs_show",
+    "jobs follow": "jobs.jobs_follow",
+    "jobs cancel": "jobs.jobs_cancel",
+    "jobs retry": "jobs.jobs_retry",
     "keys list": "security.keys_list",
     "keys add": "security.keys_add",
     "keys revoke": "security.keys_revoke",
@@ -36,6 +43,7 @@ COMMANDS = {
 }
 """What a user types -> module in this folder and function, in the order in which help shows them."""
 GROUPS = {
+    "jobs": "Jobs of the service: what was asked for, and what became of it.",
     "keys": "API keys: who may call the service without a person.",
     "tls": "Certificates of this service.",
     "audit": "The record of who did what.",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from iodeep import __version__
 from iodeep.errors import IODeepError
-from iodeep.service.api.archive_health import ArchiveState
+from iodeep.service.api.archive_state import ArchiveState
 from iodeep.service.api.figures import DaySummary, bounds_of, day_summary, records_since
 from iodeep.service.api.openapi import OPEN
 from iodeep.service.api.overview import Overview, disk_of, overview
