@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,6 +46,7 @@ UNREADABLE = (
 )
 """What pydicom raises over a damaged or hostile data set; another party's bytes are never a defect of ours."""
 _SERIES_INSTANCE_UID = 0x0020000E
+_MEDIA_STORAGE_SOP_INSTANCE_UID = b"\x02\x00\x03\x00UI"
 _UID = re.compile(r"[0-9][0-9.]{0,63}")
 
 
@@ -102,16 +104,28 @@ def files_of(paths: Iterator[Path]) -> Iterator[Path]:
 
 def write_header(file: BinaryIO, sop_class: str, uid: str, transfer_syntax: str, sender: str = "") -> None:
     """Preamble and File Meta Information (PS3.10 7.1) of an instance whose data set follows; ``sender`` is an AE title."""
+    template, at = _header_template(sop_class, len(uid), transfer_syntax, sender)
+    file.write(template[:at] + uid.encode("ascii") + template[at + len(uid) :])
+
+
+@lru_cache(maxsize=256)
+def _header_template(sop_class: str, length: int, transfer_syntax: str, sender: str) -> tuple[bytes, int]:
+    """The header of an instance whose UID has that length, and where the UID goes: a series' headers differ in it alone."""
+    placeholder = "9" * length
     meta = create_file_meta(
         sop_class_uid=UID(sop_class),
-        sop_instance_uid=UID(uid),
+        sop_instance_uid=UID(placeholder),
         transfer_syntax=UID(transfer_syntax),
         implementation_uid=UID(IMPLEMENTATION_CLASS_UID),
         implementation_version=IMPLEMENTATION_VERSION_NAME,
     )
     if sender:
         meta.SendingApplicationEntityTitle = sender
-    file.write(bytes(128) + b"DICM" + encode_file_meta(meta))
+    encoded = bytes(128) + b"DICM" + encode_file_meta(meta)
+    element = (
+        _MEDIA_STORAGE_SOP_INSTANCE_UID + (length + length % 2).to_bytes(2, "little") + placeholder.encode("ascii")
+    )
+    return encoded, encoded.index(element) + len(element) - length
 
 
 def is_rewritable(transfer_syntax: str) -> bool:

@@ -100,12 +100,13 @@ class Association:
         self._messages = self._messages % 0xFFFF + 1
         return self._messages
 
-    def send(self, context: Context, command: Dataset, identifier: bytes = b"") -> None:
-        """A message with a small data set or none."""
+    def send(self, context: Context, command: Dataset | bytes, identifier: bytes = b"") -> None:
+        """A message with a small data set or none; the command may be encoded."""
+        encoded = command if isinstance(command, bytes) else commands.encoded(command)
         self.wire.send(
             b"".join(
                 [
-                    *pdus(context.id, commands.encoded(command), COMMAND, self._fragment),
+                    *pdus(context.id, encoded, COMMAND, self._fragment),
                     *pdus(context.id, identifier, 0, self._fragment),
                 ]
             )

@@ -47,19 +47,44 @@ def request(field: Command, sop_class: str, message_id: int, *, data_set: bool, 
     return command
 
 
-def response(asked: Dataset, status: int, comment: str = "") -> Dataset:
-    """The answer to a request without a data set (C-STORE, C-ECHO)."""
-    command = Dataset()
-    command.AffectedSOPClassUID = asked.AffectedSOPClassUID
-    command.CommandField = asked.CommandField | 0x8000
-    command.MessageIDBeingRespondedTo = asked.MessageID
-    command.CommandDataSetType = NO_DATA_SET
-    command.Status = status
-    if "AffectedSOPInstanceUID" in asked:
-        command.AffectedSOPInstanceUID = asked.AffectedSOPInstanceUID
+def response(asked: Dataset, status: int, comment: str = "") -> bytes:
+    """The encoded answer to a request without a data set (C-STORE, C-ECHO; PS3.7 9.3.1.2).
+
+    Written here element by element: there is one for every instance, and it costs a tenth of building a data set.
+    """
+    elements = [
+        _uid(0x0002, str(asked.AffectedSOPClassUID)),
+        _number(0x0100, int(asked.CommandField) | 0x8000),
+        _number(0x0120, int(asked.MessageID)),
+        _number(0x0800, NO_DATA_SET),
+        _number(0x0900, status),
+    ]
     if comment:
-        command.ErrorComment = comment[:64]
-    return command
+        elements.append(_element(0x0902, _even(comment[:64].encode("ascii", "replace"), b" ")))
+    if uid := asked.get("AffectedSOPInstanceUID"):
+        elements.append(_uid(0x1000, str(uid)))
+    body = b"".join(elements)
+    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
+
+
+_GROUP_LENGTH = struct.Struct("<HHII")
+_HEADER = struct.Struct("<HHI")
+
+
+def _element(number: int, value: bytes) -> bytes:
+    return _HEADER.pack(0, number, len(value)) + value
+
+
+def _number(number: int, value: int) -> bytes:
+    return _element(number, value.to_bytes(2, "little"))
+
+
+def _uid(number: int, uid: str) -> bytes:
+    return _element(number, _even(uid.encode("ascii", "replace"), b"\0"))
+
+
+def _even(value: bytes, pad: bytes) -> bytes:
+    return value + pad * (len(value) % 2)
 
 
 def cancellation(message_id: int) -> Dataset:
@@ -75,7 +100,7 @@ def encoded(command: Dataset) -> bytes:
     """A command set as bytes."""
     body = encode(command, True, True)
     assert body is not None
-    return struct.pack("<HHII", 0x0000, 0x0000, 4, len(body)) + bytes(body)
+    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + bytes(body)
 
 
 def decoded(content: bytes) -> Dataset:
