@@ -30,6 +30,8 @@ CLAIM_S = 1.0
 """How often a free worker asks the engine although no job of the table waits: for what was given back."""
 KEEP_S = 1.0
 TIDY_S = 600.0
+OWN_S = 5.0
+"""How often a free worker gives back what the engine believes it is running."""
 LEFT_S = 3.0
 """A job that somebody began to queue again so long ago, and did not, is queued by us."""
 DAY_S = 86_400.0
@@ -145,7 +147,9 @@ class Worker:
                 log.warning("took over %d job(s) of %s", given_back, ", ".join(dead))
 
     def _keep(self) -> None:
-        """What waited long enough is tried again; what somebody left half queued is queued."""
+        """What waited long enough is tried again; what somebody left half queued is queued, and what we ourselves left is given back."""
+        if self._free.is_set() and self._is_due("own", OWN_S):
+            self._durable.give_back([self._name])
         table, durable, now = self._board.table, self._board.durable, time.time()
         for job_id, step in table.to_try_again(now):
             begin_again(table, durable, job_id, (JobState.RETRYING,), STEPS.index(step) + 1)

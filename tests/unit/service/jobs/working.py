@@ -54,6 +54,7 @@ class Script:
     """What each step does, and which were done, in their order."""
 
     steps: dict[tuple[str, Step], Doing] = field(default_factory=dict)
+    always: dict[Step, Doing] = field(default_factory=dict)
     did: list[tuple[str, Step]] = field(default_factory=list)
 
     def on(self, job_id: str, step: Step, doing: Doing) -> None:
@@ -81,7 +82,7 @@ class _Scripted:
 
     def do(self, step: Step) -> dict[str, Any]:
         self._script.did.append((self._record.job_id, step))
-        doing = self._script.steps.get((self._record.job_id, step))
+        doing = self._script.steps.get((self._record.job_id, step)) or self._script.always.get(step)
         attempt = Attempt(self._record, step, self._progress, self._cancel, self.done)
         told = doing(attempt) if doing else None
         if told is not None:
