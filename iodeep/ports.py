@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 Attributes = Mapping[str, str]
 """DICOM keyword -> value as text; several values are joined with a backslash, an absent one is ``""``."""
@@ -134,3 +134,17 @@ class Archive(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close."""
+
+
+@runtime_checkable
+class AcrossStudies(Protocol):
+    """What some archives do besides: many studies at once. It saves time and nothing else: what is missing may be there.
+
+    Both raise :class:`iodeep.errors.ArchiveUnreachableError` alone.
+    """
+
+    def find_across(self, match: Attributes, include: Sequence[str], most: int) -> list[Attributes]:
+        """Instances of all studies, with their UIDs; none where the archive refuses, or has more than ``most``."""
+
+    def fetch_across(self, wanted: Sequence[Wanted], into: Path) -> list[Path]:
+        """Instances that ``wanted`` names, of any studies; files of those that came, called by SOP Instance UID."""

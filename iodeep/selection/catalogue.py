@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from iodeep.anatomy.regions import overlapping, places
@@ -128,14 +129,19 @@ class Catalogue:
         known = {row.release: row for row in self._index.rows(shelves.__contains__)}
         missing = [release for release in releases if release not in known or known[release].problem]
         done = len(releases) - len(missing)
-        for start in range(0, len(missing), _KEPT_TOGETHER):
-            fresh = []
-            for read in self._reader.read(missing[start : start + _KEPT_TOGETHER]):
-                fresh.append(read)
-                progress(Progress("reading model descriptors", done + start + len(fresh), len(releases), "models"))
+        reading = self._reader.read(missing)
+        while fresh := list(islice(self._counted(reading, done, len(releases), progress), _KEPT_TOGETHER)):
             self._keep([read for read in fresh if read.row != known.get(read.row.release)])
             known |= {read.row.release: read.row for read in fresh}
+            done += len(fresh)
         return [known[release] for release in releases]
+
+    def _counted(
+        self, reading: Iterator[ReadRelease], done: int, total: int, progress: ProgressSink
+    ) -> Iterator[ReadRelease]:
+        for number, read in enumerate(reading, start=done + 1):
+            progress(Progress("reading model descriptors", number, total, "models"))
+            yield read
 
     def _keep(self, fresh: Sequence[ReadRelease]) -> None:
         cards = {_study(read.row): read.encoded_card for read in fresh if read.encoded_card}

@@ -1,6 +1,7 @@
 """Descriptors out of an archive, each checked by digest and against what the archive lists it as.
 
-What cannot be read becomes a row that says why.
+What cannot be read becomes a row that says why. Many are asked for together where the archive does that; whatever does not come
+that way, or is not what it should be, is asked for alone.
 """
 
 from __future__ import annotations
@@ -14,13 +15,19 @@ from pathlib import Path
 from iodeep.card import ModelCard
 from iodeep.errors import ArchiveUnreachableError, IODeepError, LocalStorageError, ObjectError
 from iodeep.model_object import ModelDescriptor, ObjectKind, read_descriptor, recognise
-from iodeep.ports import Archive, Level, Wanted
+from iodeep.ports import AcrossStudies, Archive, Level, Wanted
 from iodeep.selection.index_rows import Release, Row, identity_row
 from iodeep.selection.profile import profile_of
 from iodeep.selection.release_index import card_digest, encoded_card
 
 _FIRST_OF_KIND_1 = 1_000_000
 """Series Number is kind x 1,000,000 + version; the descriptor's kind is 0."""
+_MANY = 20
+"""Releases from which on it pays to ask about all of the archive's at once."""
+_TOGETHER = 100
+"""Descriptors that are asked for at once."""
+_MOST_INSTANCES = 200
+"""Of a release on average; an archive that answers with more has not understood which patients are meant."""
 
 
 @dataclass(frozen=True)
@@ -42,31 +49,48 @@ class DescriptorReader:
     def read(self, releases: Sequence[Release]) -> Iterator[ReadRelease]:
         """Each release, in order. Errors: :class:`iodeep.errors.ArchiveUnreachableError`; others become rows."""
         with self._incoming() as incoming:
-            yield from (self._read(release, incoming) for release in releases)
+            hints = self._hints(releases)
+            for start in range(0, len(releases), _TOGETHER):
+                batch = releases[start : start + _TOGETHER]
+                arrived = self._fetched_together([hints[r] for r in batch if r in hints], incoming)
+                for release in batch:
+                    path = arrived.get(release.study_instance_uid)
+                    yield self._read_arrived(release, path, incoming) if path else self._read(release, incoming)
+
+    def _hints(self, releases: Sequence[Release]) -> dict[Release, Wanted]:
+        """Where the descriptors of many releases are, as the archive says in one answer; some may be missing or wrong."""
+        if len(releases) < _MANY or not isinstance(self._archive, AcrossStudies):
+            return {}
+        most = _MOST_INSTANCES * len(releases)
+        by_study: dict[str, list[Wanted]] = {}
+        for answer in self._archive.find_across({"PatientID": "AIM1.*"}, ("SeriesNumber",), most):
+            if _is_descriptor(answer["SeriesNumber"]):
+                study, series = answer["StudyInstanceUID"], answer["SeriesInstanceUID"]
+                by_study.setdefault(study, []).append(Wanted(study, series, (answer["SOPInstanceUID"],)))
+        found = {release: by_study.get(release.study_instance_uid, []) for release in releases}
+        return {release: wanted[0] for release, wanted in found.items() if len(wanted) == 1}
+
+    def _fetched_together(self, wanted: Sequence[Wanted], incoming: Path) -> dict[str, Path]:
+        """The files that came, by Study Instance UID."""
+        if not wanted or not isinstance(self._archive, AcrossStudies):
+            return {}
+        arrived = {path.stem: path for path in self._archive.fetch_across(wanted, incoming)}
+        return {each.study: arrived[each.instances[0]] for each in wanted if each.instances[0] in arrived}
+
+    def _read_arrived(self, release: Release, path: Path, incoming: Path) -> ReadRelease:
+        """What came with others; where it cannot be used, the release is asked for alone before that is said of it."""
+        try:
+            return _usable(path, release)
+        except IODeepError:
+            return self._read(release, incoming)
 
     def _read(self, release: Release, incoming: Path) -> ReadRelease:
         try:
-            return self._usable(release, incoming)
+            return _usable(self._fetch(release, incoming), release)
         except ArchiveUnreachableError:
             raise
         except IODeepError as error:
             return ReadRelease(Row(release, problem=str(error)))
-
-    def _usable(self, release: Release, incoming: Path) -> ReadRelease:
-        fetched = self._fetch(release, incoming)
-        try:
-            descriptor = _checked(_descriptor(fetched, release), release)
-        finally:
-            fetched.unlink(missing_ok=True)
-        content = encoded_card(descriptor.card)
-        row = Row(
-            release,
-            profile=profile_of(descriptor.card),
-            identity=identity_row(descriptor.identity),
-            total_bytes=descriptor.total_bytes,
-            card_sha256=card_digest(content),
-        )
-        return ReadRelease(row, content, descriptor.card)
 
     def _fetch(self, release: Release, into: Path) -> Path:
         """The one instance of the release's descriptor series, in ``into``."""
@@ -97,6 +121,23 @@ class DescriptorReader:
             raise LocalStorageError(f"the cache folder {self._folder} cannot be written: {error.strerror}") from error
         with folder as name:
             yield Path(name)
+
+
+def _usable(fetched: Path, release: Release) -> ReadRelease:
+    """The file read, checked and removed."""
+    try:
+        descriptor = _checked(_descriptor(fetched, release), release)
+    finally:
+        fetched.unlink(missing_ok=True)
+    content = encoded_card(descriptor.card)
+    row = Row(
+        release,
+        profile=profile_of(descriptor.card),
+        identity=identity_row(descriptor.identity),
+        total_bytes=descriptor.total_bytes,
+        card_sha256=card_digest(content),
+    )
+    return ReadRelease(row, content, descriptor.card)
 
 
 def _descriptor(path: Path, release: Release) -> ModelDescriptor:

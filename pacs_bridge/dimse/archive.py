@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from iodeep.errors import SettingsError
+from iodeep.errors import ArchiveError, ArchiveUnreachableError, SettingsError
 from iodeep.ports import Attributes, Cancellation, EchoReply, Level, ProgressSink, StoreReport, Wanted, no_progress
-from iodeep.settings import PacsSettings
-from pacs_bridge.dimse import commands, diagnosis, query, retrieve
+from iodeep.settings import PacsSettings, Retrieve
+from pacs_bridge.dimse import across, commands, diagnosis, query, retrieve
 from pacs_bridge.dimse.association import Association
 from pacs_bridge.dimse.commands import Command
 from pacs_bridge.dimse.diagnosis import Parties
@@ -86,6 +86,22 @@ class DimseArchive:
         Progress comes in bytes, whose total is unknown, and in instances.
         """
         return self._fetcher(cancel).fetch(wanted, into, progress)
+
+    def find_across(self, match: Attributes, include: Sequence[str], most: int) -> list[Attributes]:
+        """One relational C-FIND; see :func:`pacs_bridge.dimse.query.find_across`."""
+        try:
+            return self._on_query_association(lambda association: query.find_across(association, match, include, most))
+        except ArchiveUnreachableError:
+            raise
+        except ArchiveError:
+            return []
+
+    def fetch_across(self, wanted: Sequence[Wanted], into: Path) -> list[Path]:
+        """One C-GET; see :func:`pacs_bridge.dimse.across.fetch`. Nothing where instances come by C-MOVE."""
+        if Retrieve.GET not in self._methods.to_try()[:1]:
+            return []
+        named = {uid: each for each in wanted for uid in each.instances}
+        return across.fetch(self._gets, self._watch(), named, into)
 
     def store(
         self,

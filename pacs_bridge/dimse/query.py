@@ -38,6 +38,21 @@ def find(association: Association, level: Level, match: Attributes, include: Seq
     return answers
 
 
+def find_across(association: Association, match: Attributes, include: Sequence[str], most: int) -> list[Attributes]:
+    """Instances of all studies, with their UIDs, by one relational query (PS3.4 C.4.1.2.2), negotiated or not.
+
+    What is missing may be there. ArchiveError where there are more than ``most``, as where an archive ignores the keys.
+    """
+    uids = UNIQUE_KEYS[Level.IMAGE]
+    found: list[Attributes] = []
+    for answer in _asked(association, Level.IMAGE, {**dict.fromkeys((*uids, *include), ""), **match}):
+        if all(answer[uid] for uid in uids):
+            found.append(answer)
+        if len(found) > most:
+            raise ArchiveError(f"{association.parties} answers with more than was asked for")
+    return found
+
+
 def _parents(association: Association, level: Level, match: Attributes, include: Sequence[str]) -> list[dict[str, str]]:
     """The entities above that the answers hang on, as their unique keys and what was asked of them."""
     above = ABOVE[level]
@@ -87,8 +102,8 @@ def _of_one_parent(
     keys = dict.fromkeys((unique, *match, *include), "") | dict(match) | upper
     found: list[Attributes] = []
     for uid in dict.fromkeys(match.get(unique, "").split("\\")):
-        asked = keys | {unique: "" if is_universal(uid) else uid}
-        found += [_with(answer, upper) for answer in _asked(association, level, asked)]
+        named = keys | {unique: "" if is_universal(uid) else uid}
+        found += [_with(answer, upper) for answer in _asked(association, level, named)]
     return fitting_answers(level, found, {**match, **upper})
 
 

@@ -55,7 +55,24 @@ def test_models_are_found_narrowed_and_refreshed(fresh_peer: Peer, tmp_path: Pat
         archive.store(files_of(make_card("Knee MR", "MR", "KNEE"), tmp_path / "knee"))
         assert names(catalogue.candidates("MR", ["KNEE"])) == []
         assert catalogue.refresh() == 4
-        assert names(catalogue.candidates("MR", ["KNEE"])) == ["Knee MR 1.0.2"]
+        assert names(catalogue.candidates("MR", ["KNEE"])) == ["Knee MR"]
+
+
+def test_many_models_are_read_together_or_one_by_one(
+    fresh_peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iodeep.selection.descriptor_reader._MANY", 5)
+    with open_archive(fresh_peer.settings()) as archive:
+        for number in range(7):
+            archive.store(files_of(make_card(f"Model {number}", "CT", "LIVER"), tmp_path / str(number)))
+        archive.store(
+            [file for file in files_of(make_card("Knee MR", "MR", "KNEE"), tmp_path / "knee") if is_part(file)]
+        )
+
+        found = Catalogue(archive, tmp_path / "cache", max_age_s=3600).candidates()
+
+    assert names(found) == [f"Model {number} 1.0.2" for number in range(7)]
+    assert [one.name for one in found if isinstance(one, UnusableModel)] == ["Knee MR"]
 
 
 def test_an_altered_and_an_incomplete_release_are_shown_and_never_chosen(fresh_peer: Peer, tmp_path: Path) -> None:
