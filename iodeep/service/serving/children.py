@@ -24,7 +24,7 @@ class Child:
         return found
 
 
-INTAKE = Child("intake", "iodeep.service.intake:run_intake")
+INTAKE = Child("intake", "iodeep.service.intake.process:run_intake")
 API = Child("api", "iodeep.service.api:run_api")
 WORKER = "iodeep.service.serving.working:run_worker"
 
