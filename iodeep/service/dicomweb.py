@@ -32,6 +32,7 @@ from iodeep.service.jobs import JobBoard
 from iodeep.service.jobs.database import database_engine, database_url
 from iodeep.service.serving import ServeContext
 from iodeep.service.worklist import Performer, Puller, Worklist, worklist_router
+from iodeep.service.worklist.pulling import TIMEOUT_S
 from pacs_bridge.gateway import Access, Gateway
 
 PREFIX = "/dicom-web"
@@ -135,7 +136,9 @@ class DicomWeb:
         token = secret(pull.token)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         verify = str(pull.ca) if pull.ca else True
-        client = self._closing.enter_context(closing(httpx.Client(headers=headers, verify=verify, trust_env=False)))
+        client = self._closing.enter_context(
+            closing(httpx.Client(headers=headers, verify=verify, trust_env=False, timeout=TIMEOUT_S))
+        )
         return Puller(pull, self._engine, self._board, self._context.settings, client)
 
     def _begin(self, name: str, run: Callable[[threading.Event], None]) -> None:

@@ -17,7 +17,7 @@ _PEOPLE = "ScheduledHumanPerformersSequence"
 def state_report(uid: str, held: Mapping[str, Any]) -> Document:
     """UPS State Report."""
     report = _event(STATE_REPORT, uid) | _copied(held, "ProcedureStepState", "InputReadinessState")
-    for progress in items(held, "ProgressInformationSequence"):
+    for progress in items(held, "ProcedureStepProgressInformationSequence"):
         report |= _copied(progress, "ReasonForCancellation", "ProcedureStepDiscontinuationReasonCodeSequence")
     return report
 
@@ -30,7 +30,7 @@ def cancel_requested(uid: str, requester: str, request: Mapping[str, Any]) -> Do
 
 def progress_report(uid: str, held: Mapping[str, Any]) -> Document:
     """UPS Progress Report."""
-    return _event(PROGRESS_REPORT, uid) | _copied(held, "ProgressInformationSequence")
+    return _event(PROGRESS_REPORT, uid) | _copied(held, "ProcedureStepProgressInformationSequence")
 
 
 def assigned(uid: str, held: Mapping[str, Any]) -> Document:
@@ -57,7 +57,7 @@ def of_change(uid: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
     reports = []
     if differs("ProcedureStepState", "InputReadinessState"):
         reports.append(state_report(uid, after))
-    if differs("ProgressInformationSequence"):
+    if differs("ProcedureStepProgressInformationSequence"):
         reports.append(progress_report(uid, after))
     if differs(_STATION, _PEOPLE):
         reports.append(assigned(uid, after))

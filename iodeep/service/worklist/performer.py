@@ -69,7 +69,7 @@ class Performer:
         except IODeepError as error:
             self._refuse(item, str(error))
             return
-        if self._worklist.assign(item.uid, [request.job_id for request in requests]):
+        if self._worklist.assign(item.uid, _new_uid(), [request.job_id for request in requests]):
             for request in requests:
                 self._submit(request)
 
@@ -87,7 +87,8 @@ class Performer:
 
     def _follow(self, item: Item) -> None:
         jobs = self._jobs(item)
-        if item.state is State.CANCELED:
+        lost = item.state is not State.SCHEDULED and item.holder != item.our_holder
+        if lost:  # it was cancelled before it began, or somebody else has it
             self._abandon(item, jobs)
         elif item.state is State.SCHEDULED:
             if performing.has_begun(jobs) or performing.outcome(jobs):
@@ -106,7 +107,7 @@ class Performer:
             return [self._board.submit(request)[0] for request in requests]
 
     def _claim(self, item: Item, jobs: Sequence[JobRecord]) -> None:
-        if self._worklist.change_state(item.uid, _new_uid(), State.IN_PROGRESS).refused:
+        if self._worklist.change_state(item.uid, item.our_holder, State.IN_PROGRESS).refused:
             self._abandon(item, jobs)
             return
         self._report(self._worklist.get(item.uid), jobs)
@@ -127,7 +128,7 @@ class Performer:
 
     def _tell(self, item: Item, changes: Document) -> None:
         """Progress, where it has changed."""
-        tag = tag_of("ProgressInformationSequence")
+        tag = tag_of("ProcedureStepProgressInformationSequence")
         if item.document.get(tag) != changes[tag]:
             self._worklist.update(item.uid, item.holder, changes)
 
@@ -139,7 +140,7 @@ class Performer:
         self._worklist.give_up(item.uid)
 
     def _abandon(self, item: Item, jobs: Sequence[JobRecord]) -> None:
-        """It was cancelled before it began, or somebody else has it."""
+        """Nothing more is done for it."""
         self._cancel(jobs)
         self._worklist.give_up(item.uid)
 

@@ -35,7 +35,7 @@ def progress(jobs: Sequence[JobRecord]) -> Document:
     running = next((job.progress.step.value for job in jobs if job.progress and not job.state.final), "")
     words = running or jobs[0].state.value
     item = document(ProcedureStepProgress=str(percent), ProcedureStepProgressDescription=words[:1024])
-    return document(ProgressInformationSequence=item)
+    return document(ProcedureStepProgressInformationSequence=item)
 
 
 def completed(held: Mapping[str, Any], jobs: Sequence[JobRecord], station: str, now: datetime) -> Document:
@@ -53,7 +53,7 @@ def canceled(held: Mapping[str, Any], jobs: Sequence[JobRecord], why: str, stati
         ReasonForCancellation=why[:1024],
         ProcedureStepDiscontinuationReasonCodeSequence=UNSPECIFIED,
     )
-    changes = document(ProgressInformationSequence=reason)
+    changes = document(ProcedureStepProgressInformationSequence=reason)
     return changes | completed(held, jobs, station, now) if jobs and has_begun(jobs) else changes
 
 

@@ -31,7 +31,8 @@ from pacs_bridge.part10 import is_uid
 
 _log = logging.getLogger(__name__)
 _JSON = "application/dicom+json"
-_TIMEOUT_S = 30.0
+TIMEOUT_S = 30.0
+"""How long another worklist may say nothing; for the client that is handed in."""
 _CLAIMING, _CLAIMED = "claiming", "claimed"
 
 
@@ -125,7 +126,7 @@ class Puller:
             self._tell(item, performing.progress(jobs))
 
     def _tell(self, item: Pulled, changes: Document) -> None:
-        tag = tag_of("ProgressInformationSequence")
+        tag = tag_of("ProcedureStepProgressInformationSequence")
         if item.document.get(tag) != changes[tag]:
             self._remote.update(item.uid, item.holder, changes)
             self._write(Pulled(item.uid, item.holder, item.stage, item.jobs, item.document | changes))
@@ -206,9 +207,7 @@ class _Remote:
         content = json.dumps([body]) if body is not None else None
         headers = {"Accept": _JSON} | ({"Content-Type": _JSON} if content else {})
         try:
-            return self._client.request(
-                method, self._root + path, params=params, content=content, headers=headers, timeout=_TIMEOUT_S
-            )
+            return self._client.request(method, self._root + path, params=params, content=content, headers=headers)
         except httpx.HTTPError as error:
             raise ArchiveUnreachableError(
                 f"the worklist {self._root} does not answer",
@@ -226,7 +225,9 @@ class _Remote:
 
 
 _NO_PROGRESS = document(
-    ProgressInformationSequence=document(ProcedureStepProgress="0", ProcedureStepProgressDescription="claimed")
+    ProcedureStepProgressInformationSequence=document(
+        ProcedureStepProgress="0", ProcedureStepProgressDescription="claimed"
+    )
 )
 
 

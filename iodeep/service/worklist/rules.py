@@ -42,7 +42,11 @@ _PRESENT = (
     "ReferencedRequestSequence",
 )
 """Type 2: a request that leaves one out gets it, empty, and is told so."""
-_EMPTY = ("TransactionUID", "ProgressInformationSequence", "UnifiedProcedureStepPerformedProcedureSequence")
+_EMPTY = (
+    "TransactionUID",
+    "ProcedureStepProgressInformationSequence",
+    "UnifiedProcedureStepPerformedProcedureSequence",
+)
 _FIXED = (
     "TransactionUID",
     "SOPClassUID",
@@ -114,7 +118,9 @@ def updated(held: Document, changes: Document, now: datetime) -> Document:
     return dict(sorted(changed.items()))
 
 
-_PROGRESS = frozenset(map(tag_of, ("ProgressInformationSequence", "UnifiedProcedureStepPerformedProcedureSequence")))
+_PROGRESS = frozenset(
+    map(tag_of, ("ProcedureStepProgressInformationSequence", "UnifiedProcedureStepPerformedProcedureSequence"))
+)
 
 
 def lacking(held: Mapping[str, Any], wanted: State) -> tuple[str, ...]:
@@ -126,7 +132,7 @@ def lacking(held: Mapping[str, Any], wanted: State) -> tuple[str, ...]:
         if tag_of("OutputInformationSequence") not in performed:  # empty where there is no output
             missing.append("OutputInformationSequence")
     if wanted is State.CANCELED:
-        progress = next(items(held, "ProgressInformationSequence"), {})
+        progress = next(items(held, "ProcedureStepProgressInformationSequence"), {})
         missing += [keyword for keyword in _CANCELED if not values(progress, keyword)]
     return tuple(missing)
 
@@ -139,7 +145,7 @@ def cancelled_before_start(held: Document, reason: Document, now: datetime) -> D
     )
     if said := text(reason, "ReasonForCancellation"):
         progress |= element("ReasonForCancellation", said)
-    return held | element("ProgressInformationSequence", progress)
+    return held | element("ProcedureStepProgressInformationSequence", progress)
 
 
 UNSPECIFIED = document(

@@ -40,7 +40,7 @@ RETURNED = (
     "ReferencedRequestSequence",
     "ReplacedProcedureStepSequence",
     "ProcedureStepState",
-    "ProgressInformationSequence",
+    "ProcedureStepProgressInformationSequence",
 )
 """Attributes of return key type 1 and 2."""
 _OWN = frozenset({"includefield", "limit", "offset", "fuzzymatching", "accept", "charset"})

@@ -16,13 +16,15 @@ workitems = sa.Table(
     sa.Column("holder", sa.String(64), nullable=False, server_default=""),
     sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("ours", sa.Boolean, nullable=False, server_default=sa.false(), index=True),
+    sa.Column("our_holder", sa.String(64), nullable=False, server_default=""),
     sa.Column("jobs", sa.Text, nullable=False, server_default=""),
     sa.Column("cancel_asked", sa.Text, nullable=False, server_default=""),
     sa.Column("gone", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("changed", sa.Double, nullable=False),
     sa.Column("document", sa.Text, nullable=False),
 )
-"""One row a step. ``holder``: its Transaction UID. ``ours``: we perform it, by ``jobs`` (JSON). ``gone``: deleted."""
+"""One row a step. ``holder``: its Transaction UID. ``ours``: we perform it under
+``our_holder``, by ``jobs`` (JSON), unless somebody else is faster. ``gone``: deleted."""
 
 subscriptions = sa.Table(
     "iodeep_subscriptions",

@@ -49,6 +49,7 @@ class Item:
     holder: str
     revision: int
     ours: bool
+    our_holder: str
     jobs: tuple[str, ...]
     cancel_asked: str
     document: Document
@@ -131,7 +132,7 @@ class Worklist:
 
         def cancelled(item: Item) -> tuple[Item, Answer]:
             asked[:] = [events.cancel_requested(uid, requester, reason)]
-            heard = item.ours or self.subscriptions.anybody(uid)
+            heard = (item.ours and item.holder == item.our_holder) or self.subscriptions.anybody(uid)
             answer = states.cancel(item.state, heard=heard)
             if answer.becomes is State.CANCELED:
                 ended = rules.cancelled_before_start(item.document, reason, self._clock())
@@ -143,13 +144,13 @@ class Worklist:
 
         return self._changed(uid, cancelled, asked)
 
-    def assign(self, uid: str, jobs: Sequence[str]) -> bool:
-        """Note that we are about to perform a step, by these jobs; whether it is still to be had."""
+    def assign(self, uid: str, transaction: str, jobs: Sequence[str]) -> bool:
+        """Note that we shall perform a step under this Transaction UID, by these jobs; whether it is still to be had."""
 
         def assigned(item: Item) -> tuple[Item, Answer]:
             if item.state is not State.SCHEDULED or item.ours:
                 return item, Answer(None, 0xC300, 409)
-            return replace(item, ours=True, jobs=tuple(jobs)), Answer(None, 0x0000, 200)
+            return replace(item, ours=True, our_holder=transaction, jobs=tuple(jobs)), Answer(None, 0x0000, 200)
 
         return not self._changed(uid, assigned).refused
 
@@ -234,6 +235,7 @@ def _kept(connection: sa.Connection, before: Item, after: Item) -> bool:
             holder=after.holder,
             revision=before.revision + 1,
             ours=after.ours,
+            our_holder=after.our_holder,
             jobs=json.dumps(after.jobs),
             cancel_asked=after.cancel_asked,
             changed=time.time(),
@@ -257,6 +259,7 @@ def _of_row(row: Any) -> Item:
         row.holder,
         row.revision,
         bool(row.ours),
+        row.our_holder,
         tuple(json.loads(row.jobs or "[]")),
         row.cancel_asked,
         json.loads(row.document),
