@@ -1,0 +1,148 @@
+"""The steps of a job on a real archive and network: whatever is lost between them, the same bytes come out."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iodeep.errors import ArchiveUnreachableError
+from iodeep.inference import Engine
+from iodeep.ports import Archive, Level, StoreReport, no_progress
+from iodeep.service.jobs import JobRequest, Step
+from iodeep.service.jobs.steps import JobSteps, Workshop
+from iodeep.service.jobs.workplace import Workplace
+from iodeep.service.selecting import site_policy
+from iodeep.settings import RunSettings, Settings
+from pacs_bridge import open_archive
+from pacs_bridge.content_digest import content_digest, same_content
+from tests.end_to_end.conftest import FilledArchive
+from tests.end_to_end.copies import copied_head
+
+pytestmark = pytest.mark.slow
+
+Documents = dict[Step, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine(RunSettings()) as engine:
+        yield engine
+
+
+@pytest.fixture
+def request_(archive: FilledArchive, tmp_path: Path) -> JobRequest:
+    """A job for a copy of the head series that nobody else asks about."""
+    files = copied_head(tmp_path / "copy")
+    with open_archive(archive.settings) as opened:
+        opened.store(files.paths)
+    return JobRequest(study_instance_uid=files.study, series_instance_uid=files.series, pacs="main", results_to="main")
+
+
+class LosesTheLine:
+    """An archive that takes one file, and is then gone."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._archive, name)
+
+    def __enter__(self) -> LosesTheLine:
+        self._archive.__enter__()
+        return self
+
+    def __exit__(self, *left: Any) -> None:
+        self._archive.__exit__(*left)
+
+    def store(self, paths: Sequence[Path], **options: Any) -> StoreReport:
+        self._archive.store(paths[:1], **options)
+        raise ArchiveUnreachableError("the association was lost")
+
+
+def steps_in(
+    folder: Path, archive: FilledArchive, engine: Engine, request: JobRequest, *, loses: bool = False
+) -> JobSteps:
+    def open_named(_: str) -> Archive:
+        opened = open_archive(archive.settings)
+        return LosesTheLine(opened) if loses else opened
+
+    shop = Workshop(
+        open_archive=open_named,
+        models_from="",
+        cache=folder / "cache",
+        spool=folder / "spool",
+        policy=site_policy(Settings()),
+        engine=engine,
+    )
+    return JobSteps(request, shop, Workplace(folder / "work"), progress=no_progress, cancel=threading.Event())
+
+
+def do(steps: JobSteps, *wanted: Step) -> Documents:
+    """Do steps as a worker does: what they give goes through JSON, as it is kept."""
+    for step in wanted:
+        steps.done[step] = json.loads(json.dumps(steps.do(step)))
+    return steps.done
+
+
+def taken_over(folder: Path, archive: FilledArchive, engine: Engine, request: JobRequest, done: Documents) -> JobSteps:
+    """The job in another process, on another host: nothing but what was kept in the database."""
+    steps = steps_in(folder, archive, engine, request)
+    steps.done.update(done)
+    return steps
+
+
+def test_each_step_makes_again_what_another_host_had(
+    archive: FilledArchive, engine: Engine, request_: JobRequest, tmp_path: Path
+) -> None:
+    done: Documents = {}
+    for step in Step:
+        steps = taken_over(tmp_path / step.value, archive, engine, request_, done)
+        done = do(steps, step)
+        steps.close()
+
+    with open_archive(archive.settings) as opened:
+        rows = opened.find(Level.SERIES, {"StudyInstanceUID": request_.study_instance_uid}, ("Modality",))
+    assert sorted(row["Modality"] for row in rows) == ["MR", "SEG", "SR"]
+    assert [each["modality"] for each in done[Step.SELECT]["results"]] == ["SEG", "SR"]
+
+
+def test_a_line_lost_between_the_two_results_leaves_them_to_be_finished_to_the_same_bytes(
+    archive: FilledArchive, engine: Engine, request_: JobRequest, tmp_path: Path
+) -> None:
+    first = steps_in(tmp_path / "first", archive, engine, request_, loses=True)
+    do(first, *list(Step)[:5])
+    with pytest.raises(ArchiveUnreachableError):
+        first.do(Step.STORE)
+    first.close()
+
+    second = taken_over(tmp_path / "second", archive, engine, request_, first.done)
+    do(second, Step.STORE, Step.CONFIRM)
+    second.close()
+
+    made = [
+        {content_digest(path) for path in (tmp_path / each / "work" / "results").glob("*.dcm")}
+        for each in ("first", "second")
+    ]
+    assert made[0] == made[1]
+    assert len(made[0]) == 2
+
+
+def test_a_job_that_is_done_again_finds_its_results_and_stores_nothing(
+    archive: FilledArchive, engine: Engine, request_: JobRequest, tmp_path: Path
+) -> None:
+    steps = steps_in(tmp_path / "first", archive, engine, request_)
+    do(steps, *Step)
+    steps.close()
+    again = steps_in(tmp_path / "again", archive, engine, request_)
+    found = do(again, Step.SELECT)[Step.SELECT]
+    again.close()
+
+    assert found["there"]
+    assert found["findings"] == steps.done[Step.BUILD]["findings"]
+    for path in (tmp_path / "first" / "work" / "results").glob("*.dcm"):
+        assert same_content(path, tmp_path / "again" / "work" / "results" / path.name) is None
