@@ -48,6 +48,7 @@ _STATUSES: tuple[tuple[type[IODeepError], int], ...] = (
     (LocalStorageError, 507),
     (CancelledError, 503),
 )
+_KINDS = tuple(kind for kind, _ in _STATUSES)
 _RETRY_AFTER_S = "10"
 
 
@@ -71,7 +72,7 @@ def problem(error: IODeepError) -> Response:
 
 
 class GatewayRoute(APIRoute):
-    """A route whose errors of ours become answers; what else goes wrong is the application's to catch."""
+    """A route whose errors of these kinds become answers; what else goes wrong, access refused too, is the application's to answer."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, with our errors caught."""
@@ -80,7 +81,7 @@ class GatewayRoute(APIRoute):
         async def answer(request: Request) -> Response:
             try:
                 return await handler(request)
-            except IODeepError as error:
+            except _KINDS as error:
                 return problem(error)
 
         return answer

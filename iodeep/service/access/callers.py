@@ -58,7 +58,7 @@ def refuse_foreign_pages(request: HTTPConnection, caller: Principal, by_cookie: 
     if not ambient or request.scope.get("method") in _SAFE_METHODS:
         return
     refuse_foreign_origin(request)
-    if by_cookie and CSRF_HEADER not in request.headers:
+    if by_cookie and request.scope["type"] == "http" and CSRF_HEADER not in request.headers:
         raise NotAllowed(f"the request lacks the header {CSRF_HEADER}", remedy=f"Send {CSRF_HEADER}: 1 with it.")
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
+from starlette.requests import HTTPConnection
 
 from iodeep.serve_settings import HttpSettings, UserRole
 from iodeep.service.access.answers import refusal_response
@@ -46,7 +47,7 @@ class Guard:
         """Let go of connections to the provider."""
         self.authenticator.close()
 
-    def caller(self, request: Request) -> Principal:
+    def caller(self, request: HTTPConnection) -> Principal:
         """Who calls, counted and not a page of another site.
 
         Errors: :class:`AccessRefusal`.

@@ -7,7 +7,6 @@ not more often than every ten seconds, whatever anybody sends.
 from __future__ import annotations
 
 import ipaddress
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +20,8 @@ from joserfc.jwk import JWKRegistry, Key, KeySet
 
 from iodeep.serve_settings import OidcSettings
 from iodeep.service.access.refusals import ProviderUnavailable
+from iodeep.settings import TlsSettings
+from pacs_bridge.dimse.tls import client_context
 
 FRESH_S = 600.0
 LAST_S = 3600.0
@@ -52,7 +53,7 @@ class Provider:
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
         self._looked_at = float("-inf")
-        context = ssl.create_default_context(cafile=str(settings.ca)) if settings.ca else ssl.create_default_context()
+        context = client_context(TlsSettings(ca=settings.ca))
         self._client = httpx.Client(verify=context, timeout=_TIMEOUT_S, trust_env=False)
 
     def close(self) -> None:

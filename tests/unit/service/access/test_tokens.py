@@ -7,11 +7,13 @@ import json
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc.jwk import OctKey, RSAKey
 
+from iodeep.errors import SettingsError
 from iodeep.serve_settings import UserRole
 from iodeep.service.access.oidc import TokenReader
 from iodeep.service.access.provider import LAST_S, LOOK_AGAIN_S, Provider, is_safe_url
@@ -257,3 +259,8 @@ def test_a_role_that_is_not_in_the_table_is_none(signer: Signer, reader: TokenRe
 )
 def test_what_may_be_asked_without_tls_is_this_machine_alone(url: str, safe: bool) -> None:
     assert is_safe_url(url) is safe
+
+
+def test_a_ca_that_cannot_be_read_is_told_at_the_start(signer: Signer, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="certificates cannot be read"):
+        Provider(signer.settings(ca=tmp_path / "missing.pem"))
