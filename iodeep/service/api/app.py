@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from iodeep.service.api.openapi import PREFIX, described, known_parameters_only
 from iodeep.service.api.problems import install_handlers
 from iodeep.service.api.routes import archive, console, events, jobs, models, monitoring, service
 from iodeep.service.api.state import open_state
+from iodeep.service.dicomweb import DicomWeb
 from iodeep.service.serving import ServeContext
 
 
@@ -23,9 +25,13 @@ def create_app(context: ServeContext) -> FastAPI:
     """The service's application over HTTP; what it opened is closed when its lifespan ends."""
     state = open_state(context)
 
+    dicomweb = DicomWeb(context, state.board, state.audit)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(dicomweb.start)
         yield
+        await asyncio.to_thread(dicomweb.close)
         state.close()
         app.state.access.close()
 
@@ -45,6 +51,7 @@ def create_app(context: ServeContext) -> FastAPI:
     app.include_router(_version_1())
     app.include_router(monitoring.router, dependencies=[Depends(known_parameters_only)])
     app.include_router(console.router)
+    dicomweb.install(app)
     _describe(app)
     return app
 

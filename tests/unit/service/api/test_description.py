@@ -52,7 +52,7 @@ def test_every_operation_answers_as_described(described: Any, mode: GenerationMo
         strategy = result.ok().as_strategy(generation_mode=mode)
 
         @given(case=strategy)
-        @settings(max_examples=30, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+        @settings(max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
         def holds(case: schemathesis.Case) -> None:
             case.call_and_validate()
 

@@ -109,6 +109,8 @@ def test_nobody_without_a_credential_gets_anything(start: Callable[[Site], httpx
     assert len(calls) >= 20
     assert opened == {"/api/v1/health", "/api/v1/readiness", "/api/v1/sign-in"}
     assert site.board.list() == []
+    for path in ("studies", "workitems", "pacs/main/studies"):
+        assert client.get(f"/dicom-web/{path}").status_code == 401
 
 
 def test_a_viewer_looks_and_changes_nothing(start: Callable[[Site], httpx.Client], site: Site) -> None:
