@@ -3,92 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 
-from iodeep.serve_settings import ServeSettings, UserRole
-from iodeep.service.access import Principal
-from iodeep.service.access.api_keys import ApiKeys
+from iodeep.serve_settings import UserRole
 from iodeep.service.access.callers import CSRF_HEADER
-from iodeep.service.access.guard import install_access, require
 from iodeep.service.access.limits import FAILURES_PER_MINUTE
-from iodeep.service.audit import AuditEvent, EventKind
-from iodeep.service.serving import DataFolders
+from iodeep.service.audit import EventKind
 from tests.unit.service.access.provider import AUDIENCE, ROLES, Signer, running
-
-HERE = ("127.0.0.1", 50000)
-THERE = ("10.0.0.9", 50000)
-AT_HOME = "http://localhost:8080"
-
-
-@dataclass
-class Heard:
-    """An audit sink that remembers."""
-
-    events: list[AuditEvent] = field(default_factory=list)
-
-    def record(self, event: AuditEvent) -> None:
-        self.events.append(event)
-
-
-@dataclass
-class Site:
-    """A guarded application and what belongs to it."""
-
-    root: Path
-    settings: ServeSettings
-    audit: Heard = field(default_factory=Heard)
-
-    def __post_init__(self) -> None:
-        folders = DataFolders(self.root, self.settings)
-        self.keys = ApiKeys(folders.api_keys)
-        self.app = FastAPI()
-
-        @self.app.get("/open")
-        def open_to_all() -> dict[str, str]:
-            return {}
-
-        @self.app.get("/view")
-        def view(caller: Annotated[Principal, Depends(require(UserRole.VIEWER))]) -> dict[str, str]:
-            return {"name": caller.name, "proof": caller.proof}
-
-        @self.app.post("/change")
-        def change(caller: Annotated[Principal, Depends(require(UserRole.CLINICIAN))]) -> dict[str, str]:
-            return {"name": caller.name}
-
-        @self.app.get("/administer")
-        def administer(caller: Annotated[Principal, Depends(require(UserRole.ADMINISTRATOR))]) -> dict[str, str]:
-            return {"name": caller.name}
-
-        @self.app.post("/body")
-        async def body(request: Request) -> dict[str, int]:
-            return {"bytes": len(await request.body())}
-
-        self.guard = install_access(self.app, folders, self.audit)
-
-    def key(self, role: UserRole = UserRole.CLINICIAN) -> dict[str, str]:
-        """Headers of a caller with a new key."""
-        return {"Authorization": f"Bearer {self.text(role)}"}
-
-    def text(self, role: UserRole = UserRole.CLINICIAN) -> str:
-        return self.keys.add(f"{role.value} {len(self.keys.all())}", frozenset({role}), days=1)[1]
-
-    def client(self, address: tuple[str, int] = THERE, base: str = AT_HOME) -> TestClient:
-        return TestClient(self.app, base_url=base, client=address, follow_redirects=False)
-
-
-def _site(root: Path, **serve: Any) -> Site:
-    return Site(root, ServeSettings.model_validate(serve))
+from tests.unit.service.access.site import AT_HOME, HERE, THERE, Site, site_with
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    made = _site(tmp_path)
+    made = site_with(tmp_path)
     yield made
     made.guard.close()
 
@@ -101,7 +32,7 @@ def signer() -> Iterator[Signer]:
 
 @pytest.fixture
 def with_provider(tmp_path: Path, signer: Signer) -> Iterator[Site]:
-    made = _site(tmp_path, access={"oidc": {"issuer": signer.issuer, "audience": AUDIENCE, "roles": ROLES}})
+    made = site_with(tmp_path, access={"oidc": {"issuer": signer.issuer, "audience": AUDIENCE, "roles": ROLES}})
     yield made
     made.guard.close()
 
@@ -182,7 +113,7 @@ def test_a_token_without_a_role_may_nothing(with_provider: Site, signer: Signer)
 
 
 def test_while_the_provider_is_down_tokens_are_answered_with_503_and_keys_go_on(tmp_path: Path, signer: Signer) -> None:
-    site = _site(tmp_path, access={"oidc": {"issuer": f"{signer.issuer}/nowhere", "audience": AUDIENCE}})
+    site = site_with(tmp_path, access={"oidc": {"issuer": f"{signer.issuer}/nowhere", "audience": AUDIENCE}})
     client = site.client()
 
     answer = client.get("/view", headers={"Authorization": f"Bearer {signer.token()}"})
@@ -198,7 +129,7 @@ class TestAnonymousCallers:
 
     @pytest.fixture
     def site(self, tmp_path: Path) -> Iterator[Site]:
-        made = _site(tmp_path, access={"anonymous": "clinician"})
+        made = site_with(tmp_path, access={"anonymous": "clinician"})
         yield made
         made.guard.close()
 
@@ -286,7 +217,7 @@ class TestSessions:
         assert client.get("/view").status_code == 401
 
     def test_under_tls_the_cookie_is_for_tls_and_this_host_alone(self, tmp_path: Path) -> None:
-        site = _site(tmp_path, http={"public_url": "https://ai.hospital.example"})
+        site = site_with(tmp_path, http={"public_url": "https://ai.hospital.example"})
         client = site.client(base="https://ai.hospital.example")
         answer = client.post("/auth/sign-in", data={"key": site.text()})
 
@@ -319,7 +250,7 @@ class TestDoorway:
             assert "strict-transport-security" not in headers
 
     def test_under_tls_browsers_are_told_to_stay_there(self, tmp_path: Path) -> None:
-        site = _site(tmp_path, http={"public_url": "https://ai.hospital.example"})
+        site = site_with(tmp_path, http={"public_url": "https://ai.hospital.example"})
 
         assert "max-age" in site.client().get("/open").headers["strict-transport-security"]
 
@@ -331,18 +262,18 @@ class TestDoorway:
         "host", ["localhost", "LOCALHOST:99", "127.0.0.1:8080", "[::1]:8080", "10.1.2.3", "ai.example"]
     )
     def test_our_names_and_addresses_are_taken(self, tmp_path: Path, host: str) -> None:
-        site = _site(tmp_path, http={"allowed_hosts": ["ai.example"]})
+        site = site_with(tmp_path, http={"allowed_hosts": ["ai.example"]})
 
         assert site.client().get("/open", headers={"Host": host}).status_code == 200
 
     def test_a_body_that_is_too_large_is_refused_before_it_is_read(self, tmp_path: Path) -> None:
-        client = _site(tmp_path, http={"max_body_bytes": 2000}).client()
+        client = site_with(tmp_path, http={"max_body_bytes": 2000}).client()
 
         assert client.post("/body", content=bytes(2000)).json() == {"bytes": 2000}
         assert client.post("/body", content=bytes(2001)).status_code == 413
 
     def test_a_body_of_unknown_length_is_refused_when_it_gets_too_large(self, tmp_path: Path) -> None:
-        client = _site(tmp_path, http={"max_body_bytes": 2000}).client()
+        client = site_with(tmp_path, http={"max_body_bytes": 2000}).client()
 
         answer = client.post("/body", content=iter([bytes(1500), bytes(1500)]))
 
@@ -350,7 +281,7 @@ class TestDoorway:
         assert answer.headers["x-content-type-options"] == "nosniff"
 
     def test_a_caller_may_ask_so_often_and_no_more(self, tmp_path: Path) -> None:
-        site = _site(tmp_path, http={"requests_per_minute": 3})
+        site = site_with(tmp_path, http={"requests_per_minute": 3})
         client, one, other = site.client(), site.key(), site.key()
         answers = [client.get("/view", headers=one).status_code for _ in range(4)]
 
@@ -358,14 +289,14 @@ class TestDoorway:
         assert client.get("/view", headers=other).status_code == 200
 
     def test_an_address_may_ask_so_often_and_no_more(self, tmp_path: Path) -> None:
-        site = _site(tmp_path, http={"requests_per_minute_and_address": 3})
+        site = site_with(tmp_path, http={"requests_per_minute_and_address": 3})
         answers = [site.client().get("/open").status_code for _ in range(4)]
 
         assert answers == [200, 200, 200, 429]
         assert site.client(("10.0.0.10", 1)).get("/open").status_code == 200
 
     def test_a_proxy_that_is_ours_is_believed_about_its_callers(self, tmp_path: Path) -> None:
-        site = _site(tmp_path, http={"requests_per_minute_and_address": 1, "proxy_addresses": ["10.0.0.0/24"]})
+        site = site_with(tmp_path, http={"requests_per_minute_and_address": 1, "proxy_addresses": ["10.0.0.0/24"]})
 
         def ask(forwarded: str) -> int:
             answer = site.client(THERE).get("/open", headers={"X-Forwarded-For": forwarded})
@@ -376,7 +307,7 @@ class TestDoorway:
         assert ask("203.0.113.7, 192.0.2.1") == 429, "what a caller writes itself is not believed"
 
     def test_a_proxy_that_is_not_ours_is_not_believed(self, tmp_path: Path) -> None:
-        site = _site(tmp_path, http={"requests_per_minute_and_address": 1})
+        site = site_with(tmp_path, http={"requests_per_minute_and_address": 1})
 
         def ask(forwarded: str) -> int:
             answer = site.client(THERE).get("/open", headers={"X-Forwarded-For": forwarded})

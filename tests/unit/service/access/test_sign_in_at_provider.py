@@ -17,7 +17,7 @@ with warnings.catch_warnings(record=True):  # Authlib tells that its authlib.jos
     import oidc_provider_mock  # type: ignore[import-untyped]
 
 from iodeep.service.access.signing_in import _FLOW_COOKIE
-from tests.unit.service.access.test_guard import Site, _site
+from tests.unit.service.access.site import Site, site_with
 
 pytestmark = pytest.mark.filterwarnings("ignore:get_jwt_config:DeprecationWarning")  # of the provider's own Authlib
 USER = oidc_provider_mock.User(sub="u-7", claims={"roles": ["radiologist"], "name": "Jane Doe"})
@@ -40,7 +40,7 @@ def site(tmp_path: Path, issuer: str) -> Iterator[Site]:
         "client_secret": secret,
         "roles": {"radiologist": "clinician"},
     }
-    made = _site(tmp_path, access={"oidc": oidc})
+    made = site_with(tmp_path, access={"oidc": oidc})
     yield made
     made.guard.close()
 
