@@ -16,6 +16,7 @@ from pacs_bridge.gateway.source import ArchiveSeries
 from pacs_bridge.gateway.work import Workers
 
 _THREADS = 32
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _RESOURCES = frozenset({"studies", "series", "instances"})
 
 
@@ -60,8 +61,17 @@ class Parts:
         """The service's base URI, as the client addresses it, or as a proxy in front is configured."""
         steps = request.url.path.split("/")
         first = next((number for number, step in enumerate(steps) if step in _RESOURCES), len(steps))
-        host = self.public_url.rstrip("/") or str(request.base_url).rstrip("/")
-        return host + "/".join(steps[:first])
+        return (self.public_url.rstrip("/") or _host(request)) + "/".join(steps[:first])
+
+
+def _host(request: Request) -> str:
+    """Scheme, host and port. Some clients leave the port out of the Host field; what a proxy passed on is left as it is."""
+    url = request.base_url
+    server = request.scope.get("server")
+    if url.port is None and server and server[1] and not any(name in request.headers for name in _FORWARDED):
+        standard = {"http": 80, "https": 443}.get(url.scheme)
+        url = url if server[1] == standard else url.replace(port=server[1])
+    return str(url).rstrip("/")
 
 
 class Gateway:
