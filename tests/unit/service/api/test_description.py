@@ -53,7 +53,7 @@ def test_every_operation_answers_as_described(described: Any, mode: GenerationMo
 
         @given(case=strategy)
         @settings(max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-        def holds(case: schemathesis.Case) -> None:
+        def holds(case: schemathesis.Case[Any]) -> None:
             case.call_and_validate()
 
         with suppress(Unsatisfiable):  # an operation that takes nothing cannot be asked wrongly
