@@ -82,7 +82,14 @@ dead_after_s = {DEAD_AFTER_S}
 """,
             encoding="utf-8",
         )
-        command = [sys.executable, __file__, "--be-host", str(self.folder / "iodeep.toml"), "--inference-s", str(seconds)]
+        command = [
+            sys.executable,
+            __file__,
+            "--be-host",
+            str(self.folder / "iodeep.toml"),
+            "--inference-s",
+            str(seconds),
+        ]
         environment = {**os.environ, "IODEEP_CACHE": str(self.folder / "cache")}
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)

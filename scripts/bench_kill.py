@@ -174,7 +174,9 @@ def copied(folder: Path, number: int) -> Study:
 class Service:
     """`iodeep serve` in a process of its own."""
 
-    def __init__(self, folder: Path, hospital: Hospital, database: str, roles: list[str], workers: int) -> None:
+    def __init__(
+        self, folder: Path, hospital: Hospital, database: str, roles: list[str], workers: int, further: str = ""
+    ) -> None:
         self.data = folder / "data"
         self.log = folder / "serve.log"
         self.http, self.dimse = free_port(), free_port()
@@ -183,7 +185,7 @@ class Service:
         self._cache = folder / "cache"
         self._configuration = folder / "iodeep.toml"
         self.database = database_url(database, self.data / "jobs.sqlite")
-        self._configuration.write_text(self._toml(hospital, database), encoding="utf-8")
+        self._configuration.write_text(self._toml(hospital, database) + further, encoding="utf-8")
 
     def _toml(self, hospital: Hospital, database: str) -> str:
         pacs = hospital.settings
