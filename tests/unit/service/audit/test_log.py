@@ -143,6 +143,24 @@ def test_lines_that_changed_places_are_found(written: Place, tmp_path: Path) -> 
     assert [each.line for each in place.check().breaks] == [4, 5, 6]
 
 
+def test_a_line_in_the_place_of_another_with_a_seal_of_its_own_is_found(place: Place) -> None:
+    """The log set back, gone on with, and the old tail put behind it: every seal holds, and every number follows."""
+    place.write(2)
+    anchor = place.folder / HEAD
+    before = place.file.read_bytes(), anchor.read_bytes()
+    place.write(2)
+    tail, last = place.lines()[3], anchor.read_bytes()
+    place.file.write_bytes(before[0])
+    anchor.write_bytes(before[1])
+    place.write(1)
+    place.file.write_bytes(place.file.read_bytes() + tail)
+    anchor.write_bytes(last)
+
+    assert [str(each) for each in place.check().breaks] == [
+        f"{place.file.name}, line 4: number 4 does not follow from the line before it"
+    ]
+
+
 def test_a_line_that_was_written_twice_is_found(written: Place, tmp_path: Path) -> None:
     place = _copied(written, str(tmp_path))
     lines = place.lines()

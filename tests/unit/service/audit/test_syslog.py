@@ -19,7 +19,7 @@ from iodeep.errors import SettingsError
 from iodeep.serve_settings import AuditSettings, ServerTlsSettings, ServeSettings
 from iodeep.service.audit import open_audit, read_events
 from iodeep.service.audit.event import AuditEvent, EventKind, Outcome
-from iodeep.service.audit.forwarding import Forwarder, read_mark
+from iodeep.service.audit.forwarding import Forwarder, Mark, after, read_mark
 from iodeep.service.audit.syslog import as_syslog, target_of
 from iodeep.service.serving import DataFolders
 from iodeep.service.tls import MadeCertificates, make_certificates
@@ -175,6 +175,17 @@ def test_the_queue_goes_over_midnight(place: Place) -> None:
     with receiving() as receiver, _forwarding(place, receiver.port):
         last = read_events(place.folder, limit=1)[0].sequence
         assert _numbers_until(receiver, last) == list(range(1, last + 1))
+
+
+def test_a_line_that_is_being_written_waits_for_its_end(place: Place) -> None:
+    place.write(2)
+    whole = place.file.read_bytes()
+    place.file.write_bytes(whole[:-5])
+    sent = [mark for _, mark in after(place.folder, Mark(), most=10)]
+    place.file.write_bytes(whole)
+
+    assert [mark.sequence for mark in sent] == [1]
+    assert [mark.sequence for _, mark in after(place.folder, sent[-1], most=10)] == [2]
 
 
 def test_datagrams_carry_one_message_each(place: Place) -> None:
