@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 _LETTERS = str.maketrans(
     {"ß": "ss", "ẞ": "SS", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ı": "i"}
@@ -17,8 +17,7 @@ _TOKEN = re.compile(r"[^\W\d_]+|\d+|[,;:()\[\]^=]")
 _BREAKS = frozenset(",;:()[]^=")
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A word or a number; ``after_break`` where a comma, bracket or the like stands before it."""
 
     text: str
@@ -27,6 +26,8 @@ class Token:
 
 def fold(text: str) -> str:
     """Upper case without accents: Schädel -> SCHADEL, CRÂNE -> CRANE, MIEDNICĘ -> MIEDNICE."""
+    if text.isascii():
+        return text.upper()
     plain = unicodedata.normalize("NFKD", text.translate(_LETTERS))
     return "".join(letter for letter in plain if not unicodedata.combining(letter)).upper()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 from rich.console import Console
@@ -30,6 +31,7 @@ def plan(path: Path, models: str | None, page: Path | None, configuration: Confi
     with output.progress() as progress:
         candidates = _candidates(models, configuration, progress)
     summary = Summary()
+    gc.freeze()  # vocabulary and models stay: the collector need not look at them again and again
     documents = decide_table(path, candidates, rules=policy.rules, resolver=policy.resolver)
     for document, row in zip(documents, table_rows(path), strict=True):
         summary.add(document, row)
