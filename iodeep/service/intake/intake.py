@@ -158,7 +158,7 @@ class Intake:
             series = self._waiting[0]
             record = self._asking.get(series.job_id)
             folder = self._spool.root / series.key.study / series.key.series
-            grown = sum(1 for _ in instances_in(folder)) != series.held
+            grown = sum(1 for _ in instances_in(folder)) > series.held
             if grown:  # more came, and are on their way to another job
                 self._waiting.popleft()
             elif self._is_over(record) and not self._asking.unfinished(series.key.series):

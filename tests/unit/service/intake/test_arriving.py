@@ -91,6 +91,19 @@ def test_an_archive_that_still_grows_is_not_believed() -> None:
     assert coming.after(SETTLED_S) == []
 
 
+def test_agreeing_begins_anew_with_each_instance() -> None:
+    coming = Coming()
+    coming.come(count=5)
+    coming.after(SETTLED_S)
+    coming.answer(5, 5)
+    coming.come()
+    assert coming.after(SETTLED_S) == []
+    coming.answer(6, 6)
+    assert coming.after(SETTLED_S) == []
+    coming.answer(6, 6)
+    assert coming.after(0) == [(KEY, 6)]
+
+
 def test_what_the_archive_has_more_of_is_waited_for_beyond_the_quiet_time() -> None:
     coming = Coming(longest_wait_s=600.0)
     coming.come(count=5)

@@ -180,6 +180,17 @@ def test_one_that_comes_late_is_another_job_and_ends_the_first(house: House) -> 
     assert house.held() == 0
 
 
+def test_one_that_came_while_the_job_ended_is_not_deleted_with_the_rest(house: House) -> None:
+    house.come(1, 2)
+    [first] = house.later()
+    house.come(3)
+    house.board.change(first.job_id, state=JobState.DONE)
+    house.later(1)
+    assert house.held() == 3
+    assert [job.request.instances for job in house.later()] == [2, 3]
+    assert spool_folder(house.root, SERIES, 3) is not None
+
+
 def test_one_that_comes_after_the_deletion_counts_with_what_was_there(house: House) -> None:
     house.come(1, 2)
     [first] = house.later()

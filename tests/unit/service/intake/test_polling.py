@@ -91,6 +91,7 @@ def test_models_results_and_other_modalities_never_become_work() -> None:
         site.archive.set_series("1", uid, 3, modality)
     site.archive.set_series("2", "2.1", 3, "CT")
     assert site.rounds(4) == []
+    assert not any(match.get("StudyInstanceUID") == "2" for _, match in site.archive.asked)
 
 
 def test_the_modalities_of_the_settings_go_before_those_of_the_models() -> None:
