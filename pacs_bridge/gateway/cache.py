@@ -93,8 +93,8 @@ class _Filling:
     def opened(self, uid: str) -> BinaryIO | None:
         """The file of an instance that is there already, wherever it lies until the series is complete."""
         for pattern in (f"first/{uid}.dcm", f"all/{uid}.dcm", f"all/.incoming-*/{uid}.dcm"):
-            for path in self.folder.glob(pattern):
-                with suppress(FileNotFoundError):  # it is moved while the series becomes complete
+            with suppress(FileNotFoundError):  # files and folders move while the series becomes complete
+                for path in self.folder.glob(pattern):
                     return path.open("rb")
         return None
 
@@ -295,21 +295,32 @@ class SeriesCache:
     def _fetched(self, key: SeriesKey, source: Source, filling: _Filling, first: str | None) -> Entry:
         with _told_as_ours(filling.folder):
             filling.folder.mkdir(parents=True)
+        count = _Count(self, filling)
+        if first is not None:
+            self._fetch_first(first, source, filling, count)
         listed = source.listed()
         if not listed:
             raise NotThereError(
                 f"the archive has nothing of series {key.series} of study {key.study}", remedy="Check the UIDs."
             )
-        count = _Count(self, filling)
-        if first in listed and len(listed) > 1:
-            source.fetch((str(first),), filling.folder / "first", count, filling.cancel)
-            count.next()
         source.fetch((), filling.folder / "all", count, filling.cancel)
         shutil.rmtree(filling.folder / "first", ignore_errors=True)
         with _told_as_ours(filling.folder):
             target = self._entries_at / f"{key.folder}-{time.time_ns()}"
             (filling.folder / "all").rename(target)
             return _entry(target, self._clock())
+
+    def _fetch_first(self, uid: str, source: Source, filling: _Filling, count: _Count) -> None:
+        """What somebody waits for, before the rest is even listed; where it can't be had, the list will tell why."""
+        try:
+            source.fetch((uid,), filling.folder / "first", count, filling.cancel)
+        except (CancelledError, LocalStorageError):
+            raise
+        except IODeepError:
+            shutil.rmtree(filling.folder / "first", ignore_errors=True)
+        with self._changed:
+            self._changed.notify_all()
+        count.next()
 
     def grown(self, filling: _Filling, held: int) -> None:
         """So many bytes of it are here; others go, or the fetch is ended where none may."""
