@@ -68,10 +68,10 @@ def test_a_request_that_is_wrong_names_the_field(client: httpx.Client, change: d
 
 def test_a_caller_cannot_name_an_address_for_an_archive(client: httpx.Client, site: Site) -> None:
     by_url = client.post("/api/v1/jobs", json={**ASK, "pacs": "dicom://EVIL@10.0.0.1:104"})
-    unknown = client.post("/api/v1/jobs", json={**ASK, "results_to": "elsewhere"})
+    unknown = [client.post("/api/v1/jobs", json={**ASK, field: "elsewhere"}) for field in ("pacs", "results_to")]
 
-    assert (by_url.status_code, unknown.status_code) == (422, 404)
-    assert unknown.json()["expected"] == "main"
+    assert by_url.status_code == 422
+    assert [(answer.status_code, answer.json()["expected"]) for answer in unknown] == [(404, "main")] * 2
     assert site.board.list() == []
 
 

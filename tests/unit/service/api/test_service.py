@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 from prometheus_client.parser import text_string_to_metric_families
 
+from iodeep.errors import SettingsError
+from iodeep.service.api import run_api
 from iodeep.service.api.figures import day_summary, percentile, records_since, span_of
+from iodeep.service.api.metrics import Metrics
 from iodeep.service.audit import AuditEvent, EventKind, open_audit
 from iodeep.service.intake_counters import write_counters
 from iodeep.service.jobs import JobRequest, JobState
@@ -92,15 +97,42 @@ def test_a_job_that_is_retried_and_ends_again_is_counted_twice(client: httpx.Cli
         metrics(client)
 
 
-def test_what_ended_before_the_process_started_is_not_counted(
-    start: Callable[[Site], httpx.Client], site: Site
-) -> None:
+def test_what_ended_before_the_process_started_is_not_counted(site: Site) -> None:
     site.board = busy_day()
+    just_before = datetime.now(UTC) - timedelta(seconds=2)
+    waiting = next(row for row in site.board.list(limit=500) if row.state is JobState.WAITING)
+    site.board.change(waiting.job_id, state=JobState.CANCELLED, finished=just_before)
 
-    found = metrics(start(site))
+    exposition = Metrics(site.context(), site.board).exposition([]).decode()
 
-    assert found["iodeep_jobs", "done"] > 100
-    assert found["iodeep_jobs_ended_total", "done"] == 0
+    assert 'iodeep_jobs{state="cancelled"} 1.0' in exposition
+    assert 'iodeep_jobs_ended_total{state="cancelled"} 0.0' in exposition
+
+
+def test_the_api_speaks_tls_alone_where_it_has_a_certificate(
+    start: Callable[[Site], httpx.Client], site: Site, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
+    site.serve["http"] |= {"tls": {"certificate": tmp_path / "certificate.pem", "key": tmp_path / "key.pem"}}
+    start(site)
+    url = site.announced[0]["http"]
+    trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+
+    assert url.startswith("https://")
+    assert httpx.get(f"{url}/api/v1/health", verify=trusting).json() == {"status": "ok"}
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{url.replace('https', 'http')}/api/v1/health")
+
+
+def test_an_address_that_is_taken_is_told_with_the_setting(client: httpx.Client, site: Site, tmp_path: Path) -> None:
+    port = client.base_url.port
+    second = Site(tmp_path / "second", serve={"http": {"port": port}})
+
+    with pytest.raises(SettingsError, match=f"127.0.0.1:{port}"):
+        run_api(second.context())
 
 
 def test_every_metric_of_the_dashboard_is_exported(client: httpx.Client, site: Site) -> None:
