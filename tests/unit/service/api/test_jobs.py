@@ -15,6 +15,7 @@ from tests.unit.service.api.site import SERIES, STUDY, Site
 
 ASK = {"study_instance_uid": STUDY, "series_instance_uid": SERIES}
 NONE = "0" * 32
+UNKNOWN = ({"pacs": "elsewhere", "results_to": "main"}, {"results_to": "elsewhere"})
 
 
 def asked(client: httpx.Client, **more: Any) -> str:
@@ -68,7 +69,7 @@ def test_a_request_that_is_wrong_names_the_field(client: httpx.Client, change: d
 
 def test_a_caller_cannot_name_an_address_for_an_archive(client: httpx.Client, site: Site) -> None:
     by_url = client.post("/api/v1/jobs", json={**ASK, "pacs": "dicom://EVIL@10.0.0.1:104"})
-    unknown = [client.post("/api/v1/jobs", json={**ASK, field: "elsewhere"}) for field in ("pacs", "results_to")]
+    unknown = [client.post("/api/v1/jobs", json={**ASK, **named}) for named in UNKNOWN]
 
     assert by_url.status_code == 422
     assert [(answer.status_code, answer.json()["expected"]) for answer in unknown] == [(404, "main")] * 2
