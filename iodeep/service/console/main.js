@@ -106,6 +106,7 @@ function drawOverview(seen) {
   say("done-day", `last hour, ${day.done} in 24 h`);
   say("n-refused", String(day.refused));
   say("n-failed", String(counts.failed));
+  say("failed-words", counts.failed ? "to be looked at" : "nothing to be looked at");
   by("tile-failed").classList.toggle("alarm", counts.failed > 0);
   say("p50", span(hour.latency_p50_s ?? day.latency_p50_s));
   say("p95", `${hour.latency_p50_s === null ? "24 h" : "last hour"}, p95 ${span(hour.latency_p95_s ?? day.latency_p95_s)}`);
@@ -140,8 +141,15 @@ function entry(name, value, more, bad) {
 
 let known = [];
 let used = [];
+let unasked = "";
 async function models() {
-  try { known = (await ask("models")).items; } catch (error) { if (error.status === 401) fail(error); }
+  try {
+    known = (await ask("models")).items;
+    unasked = "";
+  } catch (error) {
+    if (error.status === 401) fail(error);
+    unasked = error.message;
+  }
   drawModels();
 }
 
@@ -155,7 +163,7 @@ function drawModels() {
     if (run) row.detail += ` · network ${span(run.median_run_s)}`;
   }
   rows.sort((a, b) => b.runs - a.runs || a.name.localeCompare(b.name));
-  fill("models", rows.slice(0, 12), (row) => entry(row.name, String(row.runs), row.detail, row.bad), "The archive holds no model.");
+  fill("models", rows.slice(0, 12), (row) => entry(row.name, String(row.runs), row.detail, row.bad), unasked || "The archive holds no model.");
 }
 
 async function summary() {
