@@ -7,7 +7,8 @@ const CHANGES = { "X-IODeep-Request": "1" };
 
 export class ProblemError extends Error {
   constructor(status, problem) {
-    super([problem.detail || problem.title || `The service answered ${status}.`, problem.remedy].filter(Boolean).join(" "));
+    const what = problem.detail || problem.title || `The service answered ${status}`;
+    super([what.replace(/\.?$/, "."), problem.remedy].filter(Boolean).join(" "));
     this.status = status;
   }
 }
