@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own: a cluster in a folder, on a free loopback port, ended with its ``with`` block."""
+"""A PostgreSQL server of a test's own: a cluster in a temporary folder, on a free loopback port, gone with its ``with`` block."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,8 +22,9 @@ _OWNER = "postgres"
 class PostgresServer:
     """A cluster that can be started, killed as a power cut would, and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="iodeep-postgresql-"))  # where another user may go
+        self.folder = self._home / "cluster"
         self.port = free_port()
         self._programs = _programs()
         self._process: subprocess.Popen[bytes] | None = None
@@ -34,10 +36,8 @@ class PostgresServer:
 
     def initialise(self) -> None:
         """Make the cluster."""
-        self.folder.mkdir(parents=True)
         if os.geteuid() == 0:
-            shutil.chown(self.folder, _OWNER, _OWNER)
-            _let_through(self.folder.parent)
+            shutil.chown(self._home, _OWNER, _OWNER)
         command = [self._programs / "initdb", "-D", self.folder, "-U", _OWNER, "-A", "trust", "-E", "UTF8", "-N"]
         subprocess.run(command, check=True, capture_output=True, cwd="/", **_as_owner())  # type: ignore[call-overload]
 
@@ -65,6 +65,10 @@ class PostgresServer:
             self._process.kill()
             self._process.wait()
 
+    def remove(self) -> None:
+        """Delete the cluster."""
+        shutil.rmtree(self._home, ignore_errors=True)
+
     @property
     def log(self) -> Path:
         """What it says."""
@@ -89,15 +93,16 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[PostgresServer]:
-    """A running server with its cluster in ``folder``, which must not be there yet."""
-    server = PostgresServer(folder)
-    server.initialise()
+def postgres() -> Iterator[PostgresServer]:
+    """A running server."""
+    server = PostgresServer()
     try:
+        server.initialise()
         server.start()
         yield server
     finally:
         server.stop()
+        server.remove()
 
 
 def _programs() -> Path:
@@ -113,10 +118,3 @@ def _programs() -> Path:
 def _as_owner() -> dict[str, object]:
     """PostgreSQL refuses to run as root."""
     return {"user": _OWNER, "group": _OWNER, "extra_groups": []} if os.geteuid() == 0 else {}
-
-
-def _let_through(folder: Path) -> None:
-    """The owner has to reach its folder through ours."""
-    for each in (folder, *folder.parents):
-        if each.stat().st_uid == os.geteuid() and not each.stat().st_mode & 0o001 and each != Path("/"):
-            each.chmod(each.stat().st_mode | 0o011)

@@ -96,7 +96,7 @@ class DurableWorker:
                 "application_version": VERSION,
                 "executor_id": worker,
                 "serializer": DBOSPortableJSONSerializer(),
-                "log_level": "WARNING",
+                "log_level": "ERROR",
                 "use_listen_notify": False,
                 "scheduler_polling_interval_sec": _SLOW_S,
                 "max_executor_threads": 8,
@@ -150,8 +150,8 @@ def _shown(engine: sa.Engine) -> str:
 
 
 def _log_as_we_do() -> None:
-    """The engine's messages go the way of all others, and no handler of its own is made."""
+    """The engine's errors go the way of all others, and no handler of its own is made. That the database is away we say ourselves."""
     logger = logging.getLogger("dbos")
     logger.addHandler(logging.NullHandler())
     logger.propagate = True
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)

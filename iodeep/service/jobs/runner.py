@@ -115,6 +115,7 @@ class Runner:
         steps = self._make_steps(running.record, lambda progress: self._show(running, progress), running.cancel)
         with closing(steps):
             for step in Step:
+                insist(self._table.ask)
                 kept = self._once(step.value, lambda step=step: self._perform(running, steps, step))  # type: ignore[misc]
                 steps.done[step] = kept
                 if "failure" in kept:
@@ -124,7 +125,15 @@ class Runner:
         return self._finish(running, steps.done)
 
     def _perform(self, running: Running, steps: JobSteps, step: Step) -> Document:
-        """The step, or the failure that it ended in."""
+        """The step, or the failure that it ended in; once it is over the database is there to take it.
+
+        The engine waits ever longer for a database that is away, up to minutes: that it is there is seen before.
+        """
+        kept = self._performed(running, steps, step)
+        insist(self._table.ask)
+        return kept
+
+    def _performed(self, running: Running, steps: JobSteps, step: Step) -> Document:
         self._begin(running, step)
         if running.attempts > self._settings.attempts:
             return _failed(worn_out(step, running.attempts - 1), Patience.NONE)

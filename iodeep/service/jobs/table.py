@@ -43,9 +43,15 @@ class JobTable:
         """A transaction."""
         return self.engine.begin()
 
+    def ask(self) -> None:
+        """See whether the database answers."""
+        with self.engine.connect() as connection:
+            connection.execute(sa.select(1))
+
     def insert(self, connection: sa.Connection, request: JobRequest, moment: float) -> bool:
         """Whether the job is new."""
-        return bool(connection.execute(_insert(connection).values(new_row(request, moment))).rowcount)
+        statement = _insert(connection).values(new_row(request, moment)).returning(jobs.c.job_id)
+        return connection.execute(statement).first() is not None
 
     def get(self, job_id: str, connection: sa.Connection | None = None) -> JobRecord:
         """One job with its decision."""
