@@ -426,7 +426,7 @@ def siege(options: argparse.Namespace, folder: Path) -> Iterator[Siege]:
     with ExitStack() as stack:
         hospital = Hospital(folder, stack.enter_context(orthanc(folder / "orthanc")))
         hospital.store_model()
-        server = stack.enter_context(postgres(folder / "postgres")) if options.database == "postgresql" else None
+        server = stack.enter_context(postgres()) if options.database == "postgresql" else None
         roles = sorted(
             {{"worker-1": "worker", "api": "api", "intake": "listener"}.get(v, "worker") for v in options.victims}
         )
