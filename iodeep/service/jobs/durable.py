@@ -109,6 +109,7 @@ class DurableWorker:
 
     def launch(self) -> None:
         """Begin; what this worker had when it died goes back to the queue."""
+        self._dbos._registry.get_internal_queue()._polling_interval_sec = _SLOW_S  # nothing of ours is ever in it
         DBOS.launch()
         self._queue = DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=_SLOW_S)
 

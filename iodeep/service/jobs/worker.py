@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.2
 """How often a free worker looks for a job, and a busy one whether its job was taken away."""
-CLAIM_S = 1.0
+CLAIM_S = 2.0
 """How often a free worker asks the engine although no job of the table waits: for what was given back."""
 KEEP_S = 1.0
 TIDY_S = 600.0
@@ -144,6 +144,7 @@ class Worker:
         if dead := self._heart.dead():
             given_back = self._durable.give_back(dead)
             if given_back:
+                self._due["claim"] = 0.0
                 log.warning("took over %d job(s) of %s", given_back, ", ".join(dead))
 
     def _keep(self) -> None:
