@@ -29,8 +29,8 @@ NOT_SUPPORTED = 0x0122
 NOT_AUTHORIZED = 0x0124
 _WRITE_BEHIND = 1 << 16
 """Small enough to be memory that is used again: a megabyte for each instance would be new pages from the system each time."""
-_STEP = 1 << 20
-"""Bytes of room that are asked for at first."""
+_FIRST_STEP, _LONGEST_STEP = 1 << 16, 1 << 24
+"""Bytes of room that are asked for at first, and at most, ahead of what comes."""
 _THROWN_AWAY = 1 << 26
 """Bytes of one refused instance that we let a peer send beyond the longest before we end the association."""
 
@@ -63,10 +63,10 @@ class IncomingInstance:
         self._uid = str(command.get("AffectedSOPInstanceUID", "") or "")
         self._sop_class = str(command.get("AffectedSOPClassUID", "") or "")
         self.refusal = self._unwanted()
-        if self.refusal is None and (reason := self._room.take(_STEP)):
+        if self.refusal is None and (reason := self._room.take(_FIRST_STEP)):
             self.refusal = Refusal(OUT_OF_RESOURCES, reason)
         if self.refusal is None:
-            self._taken = _STEP
+            self._taken = _FIRST_STEP
             self._on_disk(self._open)
         return self
 
@@ -131,7 +131,7 @@ class IncomingInstance:
 
     def _more_room(self) -> str:
         """Room for as much again as there is already, within reason: asked seldom, never far ahead."""
-        step = min(self._taken, _STEP << 4)
+        step = max(self._came - self._taken, min(self._taken, _LONGEST_STEP))
         reason = self._room.take(step)
         self._taken += 0 if reason else step
         return reason

@@ -38,7 +38,7 @@ def test_below_the_watermark_c_store_is_out_of_resources_and_c_echo_goes_on(tmp_
 
 def test_room_that_comes_back_is_used(tmp_path: Path) -> None:
     path = ct_slices(tmp_path / "sent", 1)[0]
-    with running(tmp_path, most=MIB + 100) as run, associate(run.port) as association:
+    with running(tmp_path, most=(1 << 16) + 100) as run, associate(run.port) as association:
         assert store(association, path)[0] == 0
         assert store(association, ct_slices(tmp_path / "more", 1, name="more")[0])[0] == 0xA700
         kept = run.told.instances[0].path

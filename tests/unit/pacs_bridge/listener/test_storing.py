@@ -201,6 +201,7 @@ def test_a_folder_that_is_deleted_meanwhile_is_made_again(tmp_path: Path) -> Non
     spool.release()
 
 
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # it tells of each oddity before it gives up
 @given(st.binary(max_size=400))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_data_set_is_anything_but_readable_or_refused(tmp_path: Path, content: bytes) -> None:
