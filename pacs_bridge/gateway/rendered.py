@@ -120,10 +120,10 @@ def _graded(values: Values, raw: Values, header: Dataset, window: Window | None)
     if header.get("VOILUTSequence"):
         table = header.VOILUTSequence[0].LUTDescriptor
         return np.asarray(apply_voi_lut(values.astype(np.int32), header, prefer_lut=True) / (2 ** int(table[2]) - 1))
-    if (center := _first(header.get("WindowCenter"))) is not None:
-        width = _first(header.get("WindowWidth"))
+    center, width = _first(header.get("WindowCenter")), _first(header.get("WindowWidth"))
+    if center is not None and width is not None and width > 0:  # a width of 0 stands for none in some files
         function = str(header.get("VOILUTFunction") or "LINEAR").lower().replace("_", "-")
-        return _windowed(values, Window(center, width or 1.0, function))
+        return _windowed(values, Window(center, width, function))
     padding = header.get("PixelPaddingValue")
     counted = values[raw != padding] if padding is not None and np.any(raw != padding) else values
     low, high = float(counted.min()), float(counted.max())

@@ -119,6 +119,8 @@ def test_what_is_stored_through_the_gateway_is_verified_in_the_archive(root: str
 
 
 def test_many_readers_at_once_cause_one_retrieve(peer: Peer, images: list[Path], tmp_path: Path) -> None:
+    with open_archive(peer.settings()) as archive:
+        archive.store(images)
     fetches = []
 
     def opened(_: str) -> Any:

@@ -186,6 +186,20 @@ def test_monochrome1_is_inverted_and_an_image_without_window_uses_its_range(site
     assert (drawn[0, 0], drawn[-1, -1]) == (255, 0)
 
 
+@pytest.mark.parametrize("window", [(10000, 4001), (15000, 40001), (0, 0)])
+def test_the_images_own_window_is_used_where_it_is_one(site: Site, window: tuple[int, int]) -> None:
+    for path in site.shelf.folder.glob("ct-*"):
+        dataset = dcmread(path)
+        dataset.WindowCenter, dataset.WindowWidth = window
+        dataset.save_as(path)
+    drawn = _drawn(site.client.get(f"{site.series}/instances/{site.uids[1]}/rendered", headers={"Accept": "image/png"}))
+
+    value = float(VOXELS[1].max()) - 1024
+    expected = 255 if window[1] < 40001 else round(((value - 14999.5) / 40000 + 0.5) * 255)
+    assert drawn.max() == expected
+    assert len(np.unique(drawn)) > 40
+
+
 def test_a_viewport_crops_scales_and_flips(site: Site) -> None:
     url = f"{site.series}/instances/{site.uids[0]}/rendered"
 
