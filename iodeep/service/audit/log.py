@@ -89,12 +89,12 @@ class AuditLog:
         with locked(self._folder / LOCK):
             place = _end_of_chain(self._folder, self._key)
             name = file_of_today(log_files(self._folder))
-            data, sequence, previous = b"", place.head.sequence, place.head.hash
+            lines, sequence, previous = [], place.head.sequence, place.head.hash
             for event in [*map(_alert, place.alerts), *events]:
                 sequence += 1
                 line, previous = seal(self._key, sequence, previous, self._document(event))
-                data += line
-            size = _written(self._folder / name, data)
+                lines.append(line)
+            size = _written(self._folder / name, b"".join(lines))
             write_head(self._folder, self._key, Head(sequence, previous, name, size))
 
     def _document(self, event: AuditEvent) -> dict[str, Any]:
