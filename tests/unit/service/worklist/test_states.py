@@ -7,6 +7,7 @@ import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from iodeep.service.jobs.database import database_engine, database_url
 from iodeep.service.worklist import Worklist
 from iodeep.service.worklist.documents import text
-from iodeep.service.worklist.states import State, change
+from iodeep.service.worklist.states import Answer, State, change
 from tests.unit.service.worklist.steps import discontinued, performed, step
 
 UID = "2.25.1"
@@ -136,16 +137,21 @@ Steps.TestCase.settings = settings(max_examples=15, stateful_step_count=12, dead
 TestSteps = Steps.TestCase
 
 
-def test_of_many_who_claim_at_once_exactly_one_wins(worklist: Worklist) -> None:
+def test_of_many_who_claim_at_once_exactly_one_wins(worklist: Worklist, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All have read that it is SCHEDULED before the first of them writes."""
     worklist.create(UID, step())
-    together = threading.Barrier(8)
+    together, first = threading.Barrier(8), threading.local()
 
-    def claim(number: int) -> bool:
-        together.wait()
-        return not worklist.change_state(UID, f"2.25.{number}", State.IN_PROGRESS).refused
+    def judged(*args: Any) -> Answer:
+        if not hasattr(first, "done"):
+            first.done = True
+            together.wait(30)
+        return change(*args)
 
+    monkeypatch.setattr("iodeep.service.worklist.worklist.states.change", judged)
+    transactions = [f"2.25.{number}" for number in range(1, 9)]
     with ThreadPoolExecutor(8) as threads:
-        won = [number for number, taken in zip(range(1, 9), threads.map(claim, range(1, 9)), strict=True) if taken]
+        answers = threads.map(lambda each: worklist.change_state(UID, each, State.IN_PROGRESS), transactions)
+        won = [each for each, answer in zip(transactions, answers, strict=True) if not answer.refused]
 
-    assert len(won) == 1
-    assert worklist.get(UID).holder == f"2.25.{won[0]}"
+    assert won == [worklist.get(UID).holder]
