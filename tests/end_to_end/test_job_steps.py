@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from iodeep.errors import ArchiveUnreachableError
+from iodeep.errors import ArchiveUnreachableError, LocalStorageError
 from iodeep.inference import Engine
 from iodeep.ports import Archive, Level, StoreReport, no_progress
+from iodeep.service.audit.event import AuditEvent, EventKind
 from iodeep.service.jobs import JobRequest, Step
 from iodeep.service.jobs.steps import JobSteps, Workshop
 from iodeep.service.jobs.workplace import Workplace
@@ -65,7 +66,13 @@ class LosesTheLine:
 
 
 def steps_in(
-    folder: Path, archive: FilledArchive, engine: Engine, request: JobRequest, *, loses: bool = False
+    folder: Path,
+    archive: FilledArchive,
+    engine: Engine,
+    request: JobRequest,
+    *,
+    loses: bool = False,
+    record: Callable[[AuditEvent], None] = lambda _: None,
 ) -> JobSteps:
     def open_named(_: str) -> Archive:
         opened = open_archive(archive.settings)
@@ -78,6 +85,7 @@ def steps_in(
         spool=folder / "spool",
         policy=site_policy(Settings()),
         engine=engine,
+        record=record,
     )
     return JobSteps(request, shop, Workplace(folder / "work"), progress=no_progress, cancel=threading.Event())
 
@@ -130,6 +138,30 @@ def test_a_line_lost_between_the_two_results_leaves_them_to_be_finished_to_the_s
     ]
     assert made[0] == made[1]
     assert len(made[0]) == 2
+
+
+def test_it_is_recorded_whose_images_a_network_sees_and_what_is_sent_before_that_happens(
+    archive: FilledArchive, engine: Engine, request_: JobRequest, tmp_path: Path
+) -> None:
+    recorded: list[AuditEvent] = []
+
+    def refuse_the_second(event: AuditEvent) -> None:
+        recorded.append(event)
+        if event.kind is EventKind.INSTANCES_TRANSFERRED:
+            raise LocalStorageError("the audit log cannot be written")
+
+    steps = steps_in(tmp_path, archive, engine, request_, record=refuse_the_second)
+    do(steps, *list(Step)[:5])
+    with pytest.raises(LocalStorageError):
+        steps.do(Step.STORE)
+    steps.close()
+
+    assert [each.kind for each in recorded] == [EventKind.INSTANCES_ACCESSED, EventKind.INSTANCES_TRANSFERRED]
+    assert recorded[0].study_instance_uids == (request_.study_instance_uid,)
+    assert recorded[0].model_uids == (steps.done[Step.SELECT]["model"]["uid"],)
+    with open_archive(archive.settings) as opened:
+        rows = opened.find(Level.SERIES, {"StudyInstanceUID": request_.study_instance_uid}, ("Modality",))
+    assert [row["Modality"] for row in rows] == ["MR"]
 
 
 def test_a_job_that_is_done_again_finds_its_results_and_stores_nothing(

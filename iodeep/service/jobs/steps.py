@@ -22,6 +22,7 @@ from iodeep.ports import Archive, Cancellation, ProgressSink
 from iodeep.prediction import Prediction
 from iodeep.results import SegKind, images_of, result_uids, write_results
 from iodeep.results.kinds import COMPREHENSIVE_3D_SR_STORAGE, segmentation_sop_class
+from iodeep.service.audit.event import AuditEvent, EventKind
 from iodeep.service.choosing import Choice, Job, choice_of
 from iodeep.service.intake import spool_folder
 from iodeep.service.jobs.record import ResultRef, Step
@@ -46,6 +47,8 @@ class Workshop:
     spool: Path
     policy: SitePolicy
     engine: Engine
+    record: Callable[[AuditEvent], None] = lambda _: None
+    """Where it is written down, before it happens, whose images a network sees and what is sent where (PS3.15 A.5)."""
 
 
 class JobSteps:
@@ -107,6 +110,7 @@ class JobSteps:
 
     def run(self) -> Document:
         """The network has been run."""
+        self._record(EventKind.INSTANCES_ACCESSED, len(self._plan.series[0].headers), "run by a model")
         prediction = self._predict()
         return {"engine": prediction.engine, "seconds": prediction.seconds}
 
@@ -120,6 +124,7 @@ class JobSteps:
     def store(self) -> Document:
         """The archive has said that it has them."""
         wanted = self._plan.wanted
+        self._record(EventKind.INSTANCES_TRANSFERRED, len(wanted), f"results sent to {self._target.name}")
         store_lacking(self._target, self._files(), held_results(self._target, wanted), self._progress, self._cancel)
         return {}
 
@@ -127,6 +132,23 @@ class JobSteps:
         """They were found again there, and are the same."""
         self._target.verify_stored(self._files(), progress=self._progress)
         return {}
+
+    def _record(self, kind: EventKind, instances: int, detail: str) -> None:
+        """Errors: :class:`iodeep.errors.LocalStorageError`: what cannot be recorded isn't done."""
+        patient = self._plan.series[0].headers[0]
+        self._shop.record(
+            AuditEvent(
+                kind,
+                user=self._request.requested_by or self._request.origin.value,
+                action="C" if kind is EventKind.INSTANCES_TRANSFERRED else "R",
+                patient_id=str(patient.get("PatientID") or ""),
+                patient_name=str(patient.get("PatientName") or ""),
+                study_instance_uids=(self._request.study_instance_uid,),
+                instances=instances,
+                model_uids=(self._plan.descriptor.identity.sop_instance_uid,),
+                detail=f"job {self._request.job_id}: {detail}",
+            )
+        )
 
     @property
     def _models(self) -> Archive:

@@ -63,5 +63,6 @@ class _Shop:
                 spool=context.folders.spool,
                 policy=site_policy(context.settings),
                 engine=Engine(context.settings.run),
+                record=context.open_audit().record,
             )
         return self._made

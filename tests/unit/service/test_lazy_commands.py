@@ -18,12 +18,15 @@ def imported_by(command: str) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in told.splitlines()}
 
 
-@pytest.mark.parametrize(("command", "needs"), [("echo", "pydicom"), ("run", "iodeep.service.running")])
+@pytest.mark.parametrize(
+    ("command", "needs"), [("echo", "pydicom"), ("run", "iodeep.service.running"), ("serve", "iodeep.serve_settings")]
+)
 def test_a_command_imports_no_library_that_it_does_not_begin_with(command: str, needs: str) -> None:
     found = imported_by(command)
 
     assert needs in found
     assert not found & {"highdicom", "onnxruntime", "onnx", "scipy", "iodeep.service.packing", "cc3d"}
+    assert not found & {"dbos", "sqlalchemy", "fastapi", "uvicorn"}
 
 
 def test_every_command_is_listed_with_its_help() -> None:
