@@ -1,6 +1,7 @@
 """Whether the service loses, doubles or spoils anything when its processes are killed: ``kill -9`` at random moments, under load.
 
-``scripts/bench kill [--kills N] [--studies N] [--database sqlite|postgresql] [--victims worker,api,intake,database] [--seed N]``.
+``scripts/bench kill [--kills N] [--studies N] [--database sqlite|postgresql] [--victims worker-1,api,intake,database]
+[--through board|listener] [--workers N] [--seed N]``.
 Series (the sample head under new UIDs, with a small network) lie in a real Orthanc; `iodeep serve` works on them while its processes
 are killed one after another. More series are added as long as kills are left, so that there is always work. At the end each series
 must have exactly one SEG and one SR, and these must hold what an unkilled run gives: the same data but for UIDs and times.
@@ -56,6 +57,10 @@ BACKLOG = 6
 RECOVER_S = 60.0
 LOOK_S = 0.02
 LAST_S = 300.0
+
+
+class NotHappenedError(Exception):
+    """What was waited for did not happen."""
 
 
 @dataclass
@@ -273,11 +278,14 @@ def _wait_gone(pid: int) -> None:
 class Siege:
     """Load and kills."""
 
-    def __init__(self, hospital: Hospital, service: Service, server: PostgresServer | None, seed: int) -> None:
+    def __init__(
+        self, hospital: Hospital, service: Service, server: PostgresServer | None, options: argparse.Namespace
+    ) -> None:
+        self.through: str = options.through
         self.hospital = hospital
         self.service = service
         self.server = server
-        self.random = random.Random(seed)
+        self.random = random.Random(options.seed)
         self.studies: list[Study] = []
         self.tally = Tally()
         self._board: KeptBoard | None = None
@@ -293,12 +301,22 @@ class Siege:
     def ask(self) -> None:
         """One more study, and a job for it: asked for until that is known to be kept, as any caller would."""
         study = self.hospital.add()
-        request = JobRequest(
-            study_instance_uid=study.study, series_instance_uid=study.series, pacs="orthanc", results_to="orthanc"
-        )
-        study.job_id = request.job_id
-        insist(lambda: self.board.submit(request))
+        if self.through == "listener":
+            insist(lambda: self._route(study))
+        else:
+            request = JobRequest(
+                study_instance_uid=study.study, series_instance_uid=study.series, pacs="orthanc", results_to="orthanc"
+            )
+            insist(lambda: self.board.submit(request))
         self.studies.append(study)
+
+    def _route(self, study: Study) -> None:
+        """Send the series to the listener, as a PACS routes it: again and again until all of it was taken."""
+        listener = PacsSettings(
+            name="listener", host="127.0.0.1", port=self.service.dimse, aet="IODEEP", calling_aet="ROUTER"
+        )
+        with open_archive(listener) as archive:
+            archive.store(study.files)
 
     def keep_busy(self, least: int) -> None:
         """There are always a few jobs open."""
@@ -306,9 +324,9 @@ class Siege:
             self.ask()
 
     def open(self) -> int:
-        """Jobs that have not ended."""
+        """Studies whose job has not ended, or has not been made yet."""
         counts = insist(self.board.counts)
-        return sum(count for state, count in counts.items() if not state.final)
+        return len(self.studies) - sum(count for state, count in counts.items() if state.final)
 
     def changed(self) -> float:
         """When a worker last did something."""
@@ -320,7 +338,9 @@ class Siege:
         begun, clock = time.monotonic(), time.time()
         {"database": self._kill_database}.get(victim, lambda: self._kill_process(victim))()
         names = [victim] if victim != "database" else ["worker-1"]
-        wait_for(lambda: all(map(self.service.ready, names)) and (self.changed() > clock or not self.open()), RECOVER_S)
+        wait_for(
+            lambda: all(map(self.service.ready, names)) and (self.changed() > clock or self.open() <= 0), RECOVER_S
+        )
         took = time.monotonic() - begun
         self.tally.kills.append({"victim": victim, "recovered_s": took})
         done = sum(1 for _ in self.studies)
@@ -346,15 +366,16 @@ class Siege:
         self.service.start()
 
     def finish(self) -> None:
-        """Wait until all is done."""
-        wait_for(lambda: not self.open(), LAST_S)
+        """Wait until all is done; what is not by then is lost."""
+        with suppress(NotHappenedError):
+            wait_for(lambda: self.open() <= 0, LAST_S)
 
     def judge(self, reference: dict[str, str], folder: Path) -> None:
         """What was lost, doubled or spoilt."""
         for number, study in enumerate(self.studies):
-            record = self.board.get(study.job_id)
-            if record.state is not JobState.DONE:
-                self.tally.lost.append(f"{study.series}: {record.state} {record.failure}")
+            records = self.board.list(JobFilter(series_instance_uid=study.series))
+            if [each.state for each in records] != [JobState.DONE]:
+                self.tally.lost.append(f"{study.series}: {[(each.state, each.failure) for each in records]}")
             found = self.hospital.results(study, folder / str(number))
             kinds = sorted(digest_kind(path) for path in found)
             if len(found) > 2:
@@ -416,7 +437,7 @@ def wait_for(true: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
-            raise SystemExit(f"not true after {seconds:g} s: {true}")
+            raise NotHappenedError(f"not true after {seconds:g} s")
         time.sleep(LOOK_S)
 
 
@@ -427,15 +448,14 @@ def siege(options: argparse.Namespace, folder: Path) -> Iterator[Siege]:
         hospital = Hospital(folder, stack.enter_context(orthanc(folder / "orthanc")))
         hospital.store_model()
         server = stack.enter_context(postgres()) if options.database == "postgresql" else None
-        roles = sorted(
-            {{"worker-1": "worker", "api": "api", "intake": "listener"}.get(v, "worker") for v in options.victims}
-        )
+        parts = {*options.victims, "worker-1", *(["intake"] if options.through == "listener" else [])}
+        roles = sorted({{"api": "api", "intake": "listener"}.get(part, "worker") for part in parts})
         service = Service(folder, hospital, server.url if server else "", roles, options.workers)
         service.start()
         stack.callback(service.stop)
-        for name in ("worker-1", *({"api", "intake"} & set(options.victims))):
+        for name in ("worker-1", *({"api", "intake"} & parts)):
             wait_for(lambda name=name: service.ready(name), RECOVER_S)  # type: ignore[misc]
-        yield Siege(hospital, service, server, options.seed)
+        yield Siege(hospital, service, server, options)
 
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -474,6 +494,7 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--victims", type=lambda text: text.split(","), default=["worker-1", "database"])
+    parser.add_argument("--through", choices=("board", "listener"), default="board", help="how work arrives")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument(
         "--apart", type=float, default=1.5, help="at most so many seconds between recovery and the next kill"
