@@ -21,7 +21,7 @@ from iodeep.serve_settings import HttpSettings, UserRole
 from iodeep.service.access.answers import refusal_response
 from iodeep.service.access.authenticator import Authenticator
 from iodeep.service.access.callers import address_of, credentials_of, refuse_foreign_pages
-from iodeep.service.access.limits import RateLimits
+from iodeep.service.access.limits import RateLimits, weight_of
 from iodeep.service.access.middleware import Doorway
 from iodeep.service.access.principal import Principal
 from iodeep.service.access.refusals import AccessRefusal, NotAllowed, NotAuthenticated
@@ -61,7 +61,7 @@ class Guard:
             if refusal.error:
                 self.note_failure(address, refusal)
             raise
-        self.limits.count_caller(f"{principal.proof} {principal.subject or principal.name}")
+        self.limits.count_caller(f"{principal.proof} {principal.subject or principal.name}", weight_of(request))
         refuse_foreign_pages(request, principal, by_cookie=not credentials.bearer and principal.proof != "anonymous")
         return principal
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from iodeep.serve_settings import HttpSettings
 from iodeep.service.access.answers import refusal_response
 from iodeep.service.access.callers import address_of, is_secure
-from iodeep.service.access.limits import RateLimits
+from iodeep.service.access.limits import RateLimits, weight_of
 from iodeep.service.access.refusals import AccessRefusal, BodyTooLarge, UnknownHost
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -64,7 +64,7 @@ class Doorway:
         request = HTTPConnection(scope)
         try:
             _check_host(request.headers.get("host", ""), self._hosts)
-            self._limits.count_address(address_of(request, self._settings))
+            self._limits.count_address(address_of(request, self._settings), weight_of(request))
             body.check_announced(request.headers.get("content-length", ""))
         except AccessRefusal as refusal:
             response = refusal_response(refusal, str(scope.get("iodeep.correlation_id", "")))

@@ -26,7 +26,7 @@ from iodeep.service.api.parameters import (
 from iodeep.service.api.problems import missing_is_not_found, refused_is_conflict
 from iodeep.service.api.state import ApiState, Clinician, State, Viewer, archive_name
 from iodeep.service.audit import AuditEvent, EventKind
-from iodeep.service.jobs import JobFilter, JobRecord, JobRequest, JobState, Origin, Priority, ResultRef
+from iodeep.service.jobs import JobFilter, JobRecord, JobRequest, JobState, Origin, Priority, ResultRef, submit_once
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -132,7 +132,7 @@ async def create(
     """Ask for a model on a series. The same request is the same job, however often and by whomever it is made."""
     wanted = _request_of(ask, state, caller)
     await state.record(_event(caller, request, "C", f"job {wanted.job_id} asked for", wanted.study_instance_uid))
-    record, is_new = await state.database.run(state.board.submit, wanted)
+    record, is_new = await state.database.run(submit_once, state.board, wanted)
     state.database.forget()
     response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
     response.headers["Location"] = f"{PREFIX}/jobs/{record.job_id}"

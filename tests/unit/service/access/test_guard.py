@@ -295,6 +295,12 @@ class TestDoorway:
         assert answers == [200, 200, 200, 429]
         assert site.client(("10.0.0.10", 1)).get("/open").status_code == 200
 
+    def test_what_a_viewer_retrieves_counts_a_tenth(self, tmp_path: Path) -> None:
+        client = site_with(tmp_path, http={"requests_per_minute_and_address": 1}).client()
+        answers = [client.get("/dicom-web/studies/1/series/2/instances/3/frames/1").status_code for _ in range(11)]
+
+        assert answers == [*[404] * 10, 429]
+
     def test_a_proxy_that_is_ours_is_believed_about_its_callers(self, tmp_path: Path) -> None:
         site = site_with(tmp_path, http={"requests_per_minute_and_address": 1, "proxy_addresses": ["10.0.0.0/24"]})
 
