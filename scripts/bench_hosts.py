@@ -118,7 +118,7 @@ def run(names: tuple[str, ...], kill: bool, options: argparse.Namespace, folder:
     with ExitStack() as stack:
         hospital = Hospital(folder, stack.enter_context(orthanc(folder / "orthanc")))
         hospital.store_model()
-        server = stack.enter_context(postgres(folder / "postgres"))
+        server = stack.enter_context(postgres())
         board = open_board(database_url(server.url, folder / "unused"), batch_delay_s=3600, dead_after_s=DEAD_AFTER_S)
         stack.callback(board.close)
         hosts = [Host(name, folder, hospital, server.url, options.inference_s) for name in names]
