@@ -79,6 +79,14 @@ def subject_of(
     return Subject(tuple(found for folder in folders for found in local_series(folder)), siblings)
 
 
+def subject_in_folder(folder: Path, study: str, archive: Archive) -> Subject:
+    """The image series in ``folder``, with what the archive says of the rest of ``study``: a model may need that too."""
+    here = local_series(folder)
+    uids = {each.series_instance_uid for each in here}
+    rows = _series_rows(archive, study, study)
+    return Subject(here, tuple(row for row in rows if row["SeriesInstanceUID"] not in uids))
+
+
 def local_series(path: Path) -> tuple[SeriesFiles, ...]:
     """The image series in a folder, or the one that a file belongs to."""
     if not path.exists():

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 
+from iodeep.card import card_document, card_of_document, read_card
 from iodeep.errors import ArchiveUnreachableError, LocalStorageError
 from iodeep.inference import Engine
 from iodeep.ports import Archive, Level, StoreReport, no_progress
@@ -17,12 +21,16 @@ from iodeep.service.audit.event import AuditEvent, EventKind
 from iodeep.service.jobs import JobRequest, Step
 from iodeep.service.jobs.steps import JobSteps, Workshop
 from iodeep.service.jobs.workplace import Workplace
+from iodeep.service.packing import pack_network
 from iodeep.service.selecting import site_policy
-from iodeep.settings import RunSettings, Settings
+from iodeep.service.storing import dicom_files
+from iodeep.settings import Retrieve, RunSettings, Settings
 from pacs_bridge import open_archive
 from pacs_bridge.content_digest import content_digest, same_content
-from tests.end_to_end.conftest import FilledArchive
-from tests.end_to_end.copies import copied_head
+from tests.end_to_end.conftest import ROOT, FilledArchive
+from tests.end_to_end.copies import Copy, copied_head
+from tests.networks import tiny_segmenter
+from tests.peers.servers import orthanc
 
 pytestmark = pytest.mark.slow
 
@@ -178,3 +186,65 @@ def test_a_job_that_is_done_again_finds_its_results_and_stores_nothing(
     assert found["findings"] == steps.done[Step.BUILD]["findings"]
     for path in (tmp_path / "first" / "work" / "results").glob("*.dcm"):
         assert same_content(path, tmp_path / "again" / "work" / "results" / path.name) is None
+
+
+@pytest.fixture
+def orthanc_archive(tmp_path: Path) -> Iterator[FilledArchive]:
+    """An archive that tells Series Description in C-FIND."""
+    with orthanc(tmp_path / "orthanc") as peer:
+        yield FilledArchive(peer.settings(Retrieve.GET), {})
+
+
+@pytest.mark.peers
+def test_a_model_with_two_inputs_gets_the_one_that_came_and_the_other_out_of_the_archive(
+    orthanc_archive: FilledArchive, engine: Engine, tmp_path: Path
+) -> None:
+    first, second = two_sequences(tmp_path / "study")
+    model = two_input_model(tmp_path / "model", engine)
+    with open_archive(orthanc_archive.settings) as opened:
+        opened.store([*dicom_files([model]), *first.paths, *second.paths])
+    shutil.copytree(first.paths[0].parent, tmp_path / "job" / "spool" / first.study / first.series)
+    asked = JobRequest(
+        study_instance_uid=first.study,
+        series_instance_uid=first.series,
+        pacs="main",
+        results_to="main",
+        instances=len(first.paths),
+        model="TWOSEQ",
+    )
+
+    steps = steps_in(tmp_path / "job", orthanc_archive, engine, asked)
+    done = do(steps, *Step)
+    steps.close()
+
+    assert done[Step.SELECT]["inputs"] == {"t1": first.series, "t2": second.series}
+    with open_archive(orthanc_archive.settings) as opened:
+        rows = opened.find(Level.SERIES, {"StudyInstanceUID": first.study}, ("Modality",))
+    assert sorted(row["Modality"] for row in rows) == ["MR", "MR", "SEG", "SR"]
+
+
+def two_sequences(folder: Path) -> tuple[Copy, Copy]:
+    """Two series of one examination: the head, as T1 and as T2."""
+    first, second = copied_head(folder / "t1"), copied_head(folder / "t2")
+    for copy, words in ((first, "AX T1 SE"), (second, "AX T2 TSE")):
+        for path in copy.paths:
+            image = pydicom.dcmread(path)
+            image.StudyInstanceUID, image.PatientID, image.SeriesDescription = first.study, "TWO", words
+            for told_otherwise in ("EchoTime", "RepetitionTime", "InversionTime", "ScanningSequence"):
+                image.pop(told_otherwise, None)
+            image.save_as(path)
+    return first, replace(second, study=first.study)
+
+
+def two_input_model(folder: Path, engine: Engine) -> Path:
+    """A packed model that needs both."""
+    document = card_document(read_card(ROOT / "sample_data" / "brain" / "card.yaml"))
+    inputs = [{"name": name, "modality": "MR", "sequences": [name.upper()]} for name in ("t1", "t2")]
+    document |= {"name": "Two sequences", "token": "TWOSEQ", "inputs": inputs}
+    document["preprocessing"] = [{"step": "orient", "axes": "RAS"}, {"step": "scale_range"}]
+    document["network"] |= {"files": ["two.onnx"], "input_tensor": "input"}
+    document["segmentation"] |= {"tensor": "output"}
+    folder.mkdir()
+    network = tiny_segmenter(folder / "two.onnx", threshold=0.25, inputs=2)
+    pack_network(network, card_of_document(document, "test"), folder / "object", engine)
+    return folder / "object"

@@ -31,7 +31,7 @@ from iodeep.service.jobs.workplace import Workplace
 from iodeep.service.library import fetch_descriptor, has_model, obtain_model
 from iodeep.service.selecting import Selection, SitePolicy, look_at, select_model
 from iodeep.service.stages import Plan, built, held_results, plan_of, predicted, store_lacking, told_again, volumes_of
-from iodeep.service.subjects import Subject, local_series, subject_of
+from iodeep.service.subjects import Subject, local_series, subject_in_folder, subject_of
 from iodeep.volume import ImageSeries, Volume
 
 Document = dict[str, Any]
@@ -179,11 +179,11 @@ class JobSteps:
     def _subject(self) -> Subject:
         """The series, from this host's spool where it is whole there, else out of the archive."""
         request = self._request
+        archive = self._archive(request.pacs)
         spooled = spool_folder(self._shop.spool, request.series_instance_uid, request.instances)
         if spooled is not None:
-            return Subject(local_series(spooled))
+            return subject_in_folder(spooled, request.study_instance_uid, archive)
         named = f"{request.study_instance_uid}/{request.series_instance_uid}"
-        archive = self._archive(request.pacs)
         return subject_of(named, archive, self._place.made(), progress=self._progress, cancel=self._cancel)
 
     def _selection(self) -> Selection:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import getpass
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from iodeep.errors import ExitCode, LocalStorageError
 from iodeep.serve_settings import ServeRole
 from iodeep.service.access import check_safe_to_serve
+from iodeep.service.audit import AuditEvent, EventKind, open_audit
 from iodeep.service.configuration import Configuration
 from iodeep.service.serving.children import children_of
 from iodeep.service.serving.composition import folders_of, job_board
@@ -38,13 +40,24 @@ def serve(
     settings = configuration.settings.serve
     set_up_logging(settings.log)
     folders = folders_of(configuration)
-    check_safe_to_serve(settings, folders.api_keys)
+    for role in roles:
+        check_safe_to_serve(settings, folders.api_keys, role)
     count = settings.jobs.workers if workers is None else workers
     children = children_of(roles, settings, count)
     with only_one(folders):
         _make_database(configuration, folders)
+        _record(folders, EventKind.APPLICATION_START)
         gc.freeze()  # what is imported by now stays shared with the children
-        return Supervisor(children, configuration, folders, lambda: _tell(configuration, folders, say)).run()
+        try:
+            return Supervisor(children, configuration, folders, lambda: _tell(configuration, folders, say)).run()
+        finally:
+            _record(folders, EventKind.APPLICATION_STOP)
+
+
+def _record(folders: DataFolders, kind: EventKind) -> None:
+    """Application Activity (PS3.15 A.5.3.1); the log is open only for this, so that no thread of it is there while children are made."""
+    with closing(open_audit(folders, "serve")) as audit:
+        audit.record(AuditEvent(kind, user=getpass.getuser()))
 
 
 def _make_database(configuration: Configuration, folders: DataFolders) -> None:

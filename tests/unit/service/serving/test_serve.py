@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from iodeep.errors import LocalStorageError, SettingsError
 from iodeep.serve_settings import HttpSettings, ListenerSettings, ServeRole, ServeSettings
+from iodeep.service.audit import AuditFilter, EventKind, read_events
 from iodeep.service.configuration import Configuration, data_folder, secret
 from iodeep.service.jobs.database import database_url
 from iodeep.service.jobs.due import due
@@ -113,3 +114,5 @@ def test_plain_serve_starts_and_says_what_it_lacks(tmp_path: Path) -> None:
 
     assert any("worker-1: worker" in line for line in said)
     assert any("no PACS is configured" in line for line in said)
+    recorded = [each.event.kind for each in read_events(tmp_path / "data" / "audit", AuditFilter(), 10)]
+    assert recorded == [EventKind.APPLICATION_STOP, EventKind.APPLICATION_START]
