@@ -13,7 +13,7 @@ import time
 from iodeep.serve_settings import LogSettings
 from iodeep.service.redaction import redacted
 
-_CHATTY = ("pynetdicom", "pydicom", "httpx", "urllib3", "sqlalchemy", "uvicorn.access")
+_CHATTY = ("highdicom", "httpx", "pydicom", "pynetdicom", "sqlalchemy", "urllib3", "uvicorn")
 
 
 def set_up_logging(settings: LogSettings) -> None:
