@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
-from pydicom.uid import UID
-from starlette.types import Receive, Scope, Send
 
 from iodeep.errors import InputError
 from iodeep.ports import Level
 from pacs_bridge.gateway import dicom_json, frames, instances, media, rendered
-from pacs_bridge.gateway.cache import Entry, SeriesCache, SeriesKey
+from pacs_bridge.gateway.cache import Entry, SeriesKey
 from pacs_bridge.gateway.errors import NotThereError
 from pacs_bridge.gateway.frames import Frames
 from pacs_bridge.gateway.gateway import Access, Parts, key_of
-from pacs_bridge.gateway.instances import Delivery, Multipart
+from pacs_bridge.gateway.instances import Multipart
 from pacs_bridge.gateway.rendered import Rendering
+from pacs_bridge.gateway.retrieve_answers import (
+    asked_bare,
+    body_part,
+    bulk_bytes,
+    followed_by,
+    frame_numbers,
+    frame_shown,
+    frame_type,
+    instance_path,
+    json_array,
+    metadata_of,
+    picture_type,
+    retrieve_url,
+    whole_number,
+)
+from pacs_bridge.gateway.streams import Holding, Stream
 
 _STUDY = "/studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
@@ -54,46 +65,6 @@ def add(router: APIRouter, parts: Parts) -> None:
         router.add_api_route(path, answer, methods=["GET"], name=f"retrieve {path}")
 
 
-class _Holding:
-    """The series that an answer reads; it is let go when the answer has ended, however it ends."""
-
-    def __init__(self, cache: SeriesCache, entry: Entry) -> None:
-        self._cache = cache
-        self._entry: Entry | None = entry
-
-    def close(self) -> None:
-        """Let go of it, once."""
-        entry, self._entry = self._entry, None
-        if entry is not None:
-            self._cache.release(entry)
-
-    def instead(self, entry: Entry) -> None:
-        """Another series is read from now on."""
-        self.close()
-        self._entry = entry
-
-
-class _Stream(StreamingResponse):
-    """A body that is read from something which is closed with the answer, even where nobody read the body."""
-
-    def __init__(
-        self,
-        body: AsyncIterator[bytes],
-        media_type: str,
-        closes: Callable[[], None],
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        super().__init__(body, headers=headers, media_type=media_type)
-        self._closes = closes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._closes()
-
-
 class _Routes:
     """One method a kind of resource."""
 
@@ -116,7 +87,7 @@ class _Routes:
 
         def pieces(key: SeriesKey, entry: Entry) -> Iterator[bytes]:
             for uid, path in entry.paths.items():
-                yield from _part(frame, path, wanted, f"{_url(root, key)}/instances/{uid}")
+                yield from body_part(frame, path, wanted, f"{retrieve_url(root, key)}/instances/{uid}")
 
         return self._series_by_series(keys, first, pieces, frame.content_type, (b"", b"", frame.end))
 
@@ -126,7 +97,7 @@ class _Routes:
         key, uid = key_of(request), request.path_params["instance"]
         entry = await self._hold(request, key)
         try:
-            path = _path(entry, uid)
+            path = instance_path(entry, uid)
             await self._workers.short(lambda: instances.check([path], wanted))
         except BaseException:
             self._parts.cache.release(entry)
@@ -135,8 +106,8 @@ class _Routes:
             syntax, content = await self._workers.short(lambda: instances.content(path, wanted))
             return self._stream(entry, content, f"{media.DICOM}; transfer-syntax={syntax}")
         frame = Multipart(media.DICOM)
-        part = _part(frame, path, wanted, f"{_url(self._parts.root(request), key)}/instances/{uid}")
-        return self._stream(entry, _followed(part, frame.end), frame.content_type)
+        part = body_part(frame, path, wanted, f"{retrieve_url(self._parts.root(request), key)}/instances/{uid}")
+        return self._stream(entry, followed_by(part, frame.end), frame.content_type)
 
     async def metadata(self, request: Request) -> Response:
         """DICOM JSON of a study, a series or an instance, with URIs in place of bulk data."""
@@ -151,17 +122,19 @@ class _Routes:
 
         def pieces(key: SeriesKey, entry: Entry) -> Iterator[bytes]:
             chosen = {uid: entry.path(uid)} if uid is not None else entry.paths
-            return _joined(_metadata(path, f"{_url(root, key)}/instances/{each}") for each, path in chosen.items())
+            return json_array(
+                metadata_of(path, f"{retrieve_url(root, key)}/instances/{each}") for each, path in chosen.items()
+            )
 
         return self._series_by_series(keys, first, pieces, media_type, (b"[", b",", b"]"))
 
     async def bulk(self, request: Request) -> Response:
         """One bulk value, as a part or bare."""
-        single = _bare(request, media.OCTETS)
+        single = asked_bare(request, media.OCTETS)
         where = request.path_params["where"]
         entry = await self._hold(request, key_of(request))
         try:
-            path = _path(entry, request.path_params["instance"])
+            path = instance_path(entry, request.path_params["instance"])
             bulk = await self._workers.short(lambda: dicom_json.bulk(path, where))
         except BaseException:
             self._parts.cache.release(entry)
@@ -169,22 +142,22 @@ class _Routes:
         if bulk.encapsulated:
             self._parts.cache.release(entry)
             return await self._frames(request, None)
-        body = _slice(path, bulk)
+        body = bulk_bytes(path, bulk)
         if single:
             headers = {"Content-Length": str(bulk.length)}
             return self._stream(entry, body, media.OCTETS, headers)
         frame = Multipart(media.OCTETS)
         opening = frame.opening(media.OCTETS, str(request.url), bulk.length)
-        whole = _followed(body, frame.closing + frame.end, opening)
+        whole = followed_by(body, frame.closing + frame.end, opening)
         return self._stream(entry, whole, frame.content_type)
 
     async def frames(self, request: Request) -> Response:
         """Frames by their numbers (PS3.18 10.4.1.1.6)."""
-        return await self._frames(request, _numbers(request.path_params["numbers"]))
+        return await self._frames(request, frame_numbers(request.path_params["numbers"]))
 
     async def rendered(self, request: Request) -> Response:
         """A frame as a picture; the first where none is named."""
-        how = rendered.rendering_of(request.query_params, _picture_type(request))
+        how = rendered.rendering_of(request.query_params, picture_type(request))
         headers = {}
         if values := request.query_params.get("annotation"):
             words = f"The following annotation values are not supported: {values}"
@@ -193,12 +166,12 @@ class _Routes:
 
     async def thumbnail(self, request: Request) -> Response:
         """A small picture of the frame, or of the one in the middle."""
-        how = rendered.rendering_of(request.query_params, _picture_type(request), thumbnail=True)
+        how = rendered.rendering_of(request.query_params, picture_type(request), thumbnail=True)
         return await self._picture(request, how, {})
 
     async def _picture(self, request: Request, how: Rendering, headers: dict[str, str]) -> Response:
         named = request.path_params.get("numbers")
-        numbers = _numbers(named) if named else [0]
+        numbers = frame_numbers(named) if named else [0]
         if len(numbers) != 1:
             raise InputError("one frame is drawn at a time", found=named)
         key, uid = await self._middle(request)
@@ -206,7 +179,7 @@ class _Routes:
         def draw(cancel: threading.Event) -> tuple[bytes, int]:
             with closing(self._opened(key, uid, cancel)) as file:
                 count = rendered.frame_count(file)
-                return rendered.render(file, numbers[0] or _shown(request, count), how), count
+                return rendered.render(file, numbers[0] or frame_shown(request, count), how), count
 
         picture, count = await self._told(request, key, 1, draw)
         if not named and count > 1 and "Warning" not in headers:
@@ -229,7 +202,7 @@ class _Routes:
         file, found = await self._told(request, key, 1, opened, lambda pair: pair[0].close())
         try:
             wanted = numbers or list(range(1, found.count + 1))
-            how = _frame_type(asked, found, one=len(wanted) == 1)
+            how = frame_type(asked, found, one=len(wanted) == 1)
             first = await self._workers.short(lambda: how.read(file, found, wanted[0]))
         except BaseException:
             file.close()
@@ -238,7 +211,7 @@ class _Routes:
             file.close()
             return Response(first, media_type=how.content_type)
         frame = Multipart(how.media_type)
-        url = f"{_url(self._parts.root(request), key)}/instances/{uid}/frames"
+        url = f"{retrieve_url(self._parts.root(request), key)}/instances/{uid}/frames"
 
         def pieces() -> Iterator[bytes]:
             with file:
@@ -247,7 +220,7 @@ class _Routes:
                     yield frame.opening(how.content_type, f"{url}/{number}", len(octets)) + octets + frame.closing
             yield frame.end
 
-        return _Stream(self._workers.stream(pieces()), frame.content_type, file.close)
+        return Stream(self._workers.stream(pieces()), frame.content_type, file.close)
 
     def _opened(self, key: SeriesKey, uid: str, cancel: threading.Event) -> BinaryIO:
         return self._parts.cache.instance(key, uid, self._parts.source(key), cancel)
@@ -302,7 +275,7 @@ class _Routes:
                 found = archive.find(Level.IMAGE, match, ["InstanceNumber"])
             if not found:
                 raise NotThereError(f"the archive has nothing of series {key.series}", remedy="Check the UIDs.")
-            ordered = sorted(found, key=lambda each: (_whole(each["InstanceNumber"]), each["SOPInstanceUID"]))
+            ordered = sorted(found, key=lambda each: (whole_number(each["InstanceNumber"]), each["SOPInstanceUID"]))
             return ordered[len(ordered) // 2]["SOPInstanceUID"]
 
         return key, await self._workers.run(request, middle)
@@ -319,7 +292,7 @@ class _Routes:
 
         ``around``: what stands before, between and after the series.
         """
-        holding = _Holding(self._parts.cache, first)
+        holding = Holding(self._parts.cache, first)
         opening, between, end = around
 
         async def body() -> AsyncIterator[bytes]:
@@ -334,13 +307,13 @@ class _Routes:
                     yield piece
             yield end
 
-        return _Stream(body(), media_type, holding.close)
+        return Stream(body(), media_type, holding.close)
 
     def _stream(
         self, entry: Entry, pieces: Iterator[bytes], media_type: str, headers: dict[str, str] | None = None
     ) -> Response:
-        holding = _Holding(self._parts.cache, entry)
-        return _Stream(self._workers.stream(pieces), media_type, holding.close, headers)
+        holding = Holding(self._parts.cache, entry)
+        return Stream(self._workers.stream(pieces), media_type, holding.close, headers)
 
     async def _next(self, key: SeriesKey) -> Entry:
         cache, source = self._parts.cache, self._parts.source(key)
@@ -350,109 +323,3 @@ class _Routes:
 
 
 _NO_PICTURES = frozenset({"SR", "PR", "KO", "OT", "DOC", "RTSTRUCT", "RTPLAN", "SEG", "REG"})
-
-
-class _FrameType:
-    """How frames go out: their media type, decoded or as stored, one bare or all as parts."""
-
-    def __init__(self, found: Frames, *, as_stored: bool, single: bool) -> None:
-        syntax = found.transfer_syntax if as_stored and found.encapsulated else media.EXPLICIT
-        self.media_type = media.MEDIA_TYPE_OF.get(syntax, media.OCTETS)
-        self.content_type = f"{self.media_type}; transfer-syntax={syntax}"
-        self.single = single
-        self.read = frames.stored if as_stored else frames.decoded
-
-
-def _frame_type(asked: Sequence[media.MediaRange], found: Frames, *, one: bool) -> _FrameType:
-    """The first of the client's wishes that can be met (PS3.18 8.7.3.3)."""
-    stored_as = media.MEDIA_TYPE_OF.get(found.transfer_syntax, media.OCTETS)
-    for wish in asked:
-        content, syntax = wish.content, wish.transfer_syntax
-        single = one and not wish.multipart and wish.media_type in (media.OCTETS, stored_as)
-        if content in (stored_as, "image/*") and found.encapsulated and syntax in ("", "*", found.transfer_syntax):
-            return _FrameType(found, as_stored=True, single=single)
-        if content in (media.OCTETS, "", "*/*", media.RELATED, "multipart/*") or wish.media_type == media.ANY:
-            if syntax in (media.AS_STORED, found.transfer_syntax):
-                return _FrameType(found, as_stored=True, single=single)
-            if syntax in ("", media.EXPLICIT):
-                return _FrameType(found, as_stored=False, single=single)
-    raise media.not_acceptable(asked, media.OCTETS, f"{stored_as} ({UID(found.transfer_syntax).name})")
-
-
-def _picture_type(request: Request) -> str:
-    """JPEG unless the client would rather have PNG."""
-    for wish in media.wishes(request):
-        for possible in rendered.FORMATS:
-            if wish.takes(possible):
-                return possible
-    raise media.not_acceptable(media.wishes(request), *rendered.FORMATS)
-
-
-def _bare(request: Request, media_type: str) -> bool:
-    """Whether the client wants the value alone rather than as a part."""
-    for wish in media.wishes(request):
-        if wish.media_type == media_type:
-            return True
-        if wish.takes(media.RELATED) and wish.content in (media_type, "", "*/*", media.ANY):
-            return False
-    raise media.not_acceptable(media.wishes(request), media_type, f'{media.RELATED}; type="{media_type}"')
-
-
-def _numbers(text: str) -> list[int]:
-    numbers = [int(part) for part in text.replace("%2C", ",").split(",") if part.isdecimal() and len(part) < 9]
-    if not numbers or len(numbers) != len(text.replace("%2C", ",").split(",")) or len(numbers) > _MOST_FRAMES:
-        raise InputError("the list of frames is ill-formed", expected="numbers from 1 with commas between", found=text)
-    return numbers
-
-
-def _shown(request: Request, count: int) -> int:
-    return (count + 1) // 2 if request.url.path.endswith("/thumbnail") else 1
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.strip().lstrip("-").isdecimal() else 0
-
-
-def _url(root: str, key: SeriesKey) -> str:
-    return f"{root}/studies/{key.study}/series/{key.series}"
-
-
-def _path(entry: Entry, uid: str) -> Path:
-    if uid not in entry.uids:
-        raise NotThereError(f"the archive has no instance {uid} in this series", remedy="Check the UIDs.")
-    return entry.path(uid)
-
-
-def _part(frame: Multipart, path: Path, wanted: Delivery, location: str) -> Iterator[bytes]:
-    syntax, content = instances.content(path, wanted)
-    yield frame.opening(f"{media.DICOM}; transfer-syntax={syntax}", location)
-    yield from content
-    yield frame.closing
-
-
-def _metadata(path: Path, url: str) -> bytes:
-    document = dicom_json.metadata(path, lambda where: f"{url}/bulkdata/{where}")
-    return json.dumps(document, ensure_ascii=False).encode()
-
-
-def _joined(documents: Iterator[bytes]) -> Iterator[bytes]:
-    for number, document in enumerate(documents):
-        yield (b"," if number else b"") + document
-
-
-def _followed(body: Iterator[bytes], end: bytes, opening: bytes = b"") -> Iterator[bytes]:
-    yield opening
-    yield from body
-    yield end
-
-
-def _slice(path: Path, bulk: dicom_json.Bulk) -> Iterator[bytes]:
-    if bulk.value is not None:
-        yield bulk.value
-        return
-    with path.open("rb") as file:
-        file.seek(bulk.offset)
-        left = bulk.length
-        while left and (chunk := file.read(min(instances.CHUNK, left))):
-            left -= len(chunk)
-            yield chunk
