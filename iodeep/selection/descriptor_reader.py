@@ -1,13 +1,14 @@
 """Descriptors out of an archive, each checked by digest and against what the archive lists it as.
 
-What cannot be read becomes a row that says why. Many are asked for together where the archive does that; whatever does not come
-that way, or is not what it should be, is asked for alone.
+What cannot be read becomes a row that says why. Many are asked for together where the archive does that, the next ones while
+these are read; whatever does not come that way, or is not what it should be, is asked for alone.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +50,28 @@ class DescriptorReader:
     def read(self, releases: Sequence[Release]) -> Iterator[ReadRelease]:
         """Each release, in order. Errors: :class:`iodeep.errors.ArchiveUnreachableError`; others become rows."""
         with self._incoming() as incoming:
-            hints = self._hints(releases)
-            for start in range(0, len(releases), _TOGETHER):
-                batch = releases[start : start + _TOGETHER]
-                arrived = self._fetched_together([hints[r] for r in batch if r in hints], incoming)
+            for batch, arrived in self._fetched_ahead(releases, self._hints(releases), incoming):
                 for release in batch:
                     path = arrived.get(release.study_instance_uid)
                     yield self._read_arrived(release, path, incoming) if path else self._read(release, incoming)
+
+    def _fetched_ahead(
+        self, releases: Sequence[Release], hints: Mapping[Release, Wanted], incoming: Path
+    ) -> Iterator[tuple[Sequence[Release], dict[str, Path]]]:
+        """Releases a hundred at a time, with what came of them; who stops early waits for the next hundred."""
+        batches = [releases[start : start + _TOGETHER] for start in range(0, len(releases), _TOGETHER)]
+
+        def fetch(number: int) -> dict[str, Path]:
+            wanted = [hints[release] for release in batches[number] if release in hints]
+            return self._fetched_together(wanted, incoming / f"batch-{number}")
+
+        with ThreadPoolExecutor(1, "descriptors") as ahead:
+            arrived = fetch(0) if batches else {}
+            for number, batch in enumerate(batches[:-1], start=1):
+                coming = ahead.submit(fetch, number)
+                yield batch, arrived
+                arrived = coming.result()
+            yield from [(batch, arrived) for batch in batches[-1:]]
 
     def _hints(self, releases: Sequence[Release]) -> dict[Release, Wanted]:
         """Where the descriptors of many releases are, as the archive says in one answer; some may be missing or wrong."""
@@ -70,11 +86,12 @@ class DescriptorReader:
         found = {release: by_study.get(release.study_instance_uid, []) for release in releases}
         return {release: wanted[0] for release, wanted in found.items() if len(wanted) == 1}
 
-    def _fetched_together(self, wanted: Sequence[Wanted], incoming: Path) -> dict[str, Path]:
+    def _fetched_together(self, wanted: Sequence[Wanted], into: Path) -> dict[str, Path]:
         """The files that came, by Study Instance UID."""
         if not wanted or not isinstance(self._archive, AcrossStudies):
             return {}
-        arrived = {path.stem: path for path in self._archive.fetch_across(wanted, incoming)}
+        _made(into)
+        arrived = {path.stem: path for path in self._archive.fetch_across(wanted, into)}
         return {each.study: arrived[each.instances[0]] for each in wanted if each.instances[0] in arrived}
 
     def _read_arrived(self, release: Release, path: Path, incoming: Path) -> ReadRelease:
@@ -114,13 +131,25 @@ class DescriptorReader:
 
     @contextmanager
     def _incoming(self) -> Iterator[Path]:
+        folder = _made(self._folder)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            folder = tempfile.TemporaryDirectory(prefix="incoming-", dir=self._folder)
+            incoming = tempfile.TemporaryDirectory(prefix="incoming-", dir=folder)
         except OSError as error:
-            raise LocalStorageError(f"the cache folder {self._folder} cannot be written: {error.strerror}") from error
-        with folder as name:
+            raise _not_writable(folder, error) from error
+        with incoming as name:
             yield Path(name)
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    return folder
+
+
+def _not_writable(folder: Path, error: OSError) -> LocalStorageError:
+    return LocalStorageError(f"the cache folder {folder} cannot be written: {error.strerror}")
 
 
 def _usable(fetched: Path, release: Release) -> ReadRelease:

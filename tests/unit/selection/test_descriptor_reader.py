@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
+from iodeep.errors import ArchiveUnreachableError
 from iodeep.ports import Attributes, Level, Wanted
 from iodeep.selection import Candidate, Catalogue
+from iodeep.selection.catalogue import _release
+from iodeep.selection.descriptor_reader import DescriptorReader
 from tests.unit.selection.support import MemoryArchive, make_card, packed
 
 COUNT = 6
@@ -107,3 +111,43 @@ def test_hints_are_not_asked_for_where_few_are_missing(archive: QuickArchive, tm
     found(archive, tmp_path)
     archive.answers = lambda _: pytest.fail("the whole archive was asked about")
     assert found(archive, tmp_path) == EVERYTHING
+
+
+def test_the_next_are_asked_for_while_these_are_read(
+    archive: QuickArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iodeep.selection.descriptor_reader._TOGETHER", 2)
+    second_is_asked = threading.Event()
+    asked: list[int] = []
+
+    def sends(wanted: list[Wanted]) -> list[Wanted]:
+        asked.append(len(wanted))
+        if len(asked) == 2:
+            second_is_asked.set()
+        return wanted
+
+    archive.sends = sends
+    reader = DescriptorReader(archive, tmp_path / "cache")
+    reading = reader.read([_release(row) for row in archive.find(Level.STUDY, {}, ("PatientID", "PatientName"))])
+
+    first = next(reading)
+
+    assert second_is_asked.wait(timeout=30)
+    assert [first.row.problem, *(read.row.problem for read in reading)] == [""] * COUNT
+    assert asked == [2] * (COUNT // 2)
+    assert not archive.fetches
+
+
+def test_an_archive_that_goes_away_meanwhile_ends_the_reading(
+    archive: QuickArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iodeep.selection.descriptor_reader._TOGETHER", 2)
+
+    def gone(wanted: list[Wanted]) -> list[Wanted]:
+        raise ArchiveUnreachableError(f"nothing answers for {len(wanted)}")
+
+    archive.sends = gone
+
+    with pytest.raises(ArchiveUnreachableError, match="nothing answers for 2"):
+        found(archive, tmp_path)
+    assert not list((tmp_path / "releases").glob("incoming-*"))
