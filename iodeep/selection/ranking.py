@@ -59,11 +59,16 @@ def newest_releases(candidates: Iterable[Candidate]) -> dict[str, int]:
 
 
 def order_of(judged: Judged) -> tuple[object, ...]:
-    """The key by which candidates are sorted: those that fit, then their points, then name, version and UID."""
+    """The key by which candidates are sorted: those that fit, then their points, then name, version and UID.
+
+    Of models that bear the same name the higher version comes first, compared as numbers: 1.10.0 before 1.9.0.
+    """
     candidate = judged.candidate
-    version = -candidate.profile.number if isinstance(candidate, Candidate) else 0
+    name, version = candidate.name, 0
+    if isinstance(candidate, Candidate):
+        name, version = candidate.profile.name, -candidate.profile.number
     points = tuple([-point.value for point in judged.points]) if judged.fits else ()
-    return (not judged.fits, points, candidate.name, version, candidate.uid)
+    return (not judged.fits, points, name, version, candidate.uid)
 
 
 def is_about(need: Need, condition: str) -> bool:

@@ -245,3 +245,18 @@ def test_every_candidate_has_every_criterion_in_a_sentence() -> None:
     for judged in decide(MR_BRAIN, models()).candidates:
         assert {"modality", "region", "kind of series"} <= {outcome.criterion for outcome in judged.outcomes}
         assert all(outcome.sentence.endswith(".") for outcome in judged.outcomes)
+
+
+def test_of_models_with_the_same_name_the_higher_version_comes_first_as_a_number() -> None:
+    versions = ("0.9.0", "1.10.0", "1.9.0", "0.10.0")
+    cards = [make_card("Brain", "MR", "HEAD", version=version, token=f"T{version[0]}") for version in versions]
+
+    tokens_apart = decide(MR_BRAIN, only(*cards[:2]))
+    newest_first = decide(
+        MR_BRAIN, [Candidate(make_card("Brain", "MR", "HEAD", version=v, token=v.replace(".", ""))) for v in versions]
+    )
+
+    assert str(tokens_apart.chosen.card.version) == "1.10.0"  # type: ignore[union-attr]
+    assert [judged.candidate.name for judged in newest_first.candidates] == [
+        f"Brain {version}" for version in ("1.10.0", "1.9.0", "0.10.0", "0.9.0")
+    ]
