@@ -181,10 +181,12 @@ def list_models(
     anatomy: str = "",
     disease: str = "",
     name: str = "",
+    max_age_s: float = 0.0,
     progress: ProgressSink = no_progress,
 ) -> list[ModelRow]:
     """Every release in the archive that the filters let through, for ``iodeep models``.
 
+    ``max_age_s``: see :class:`Catalogue`.
     ``anatomy``: a defined term; models for it, for what contains it, and for what lies in it.
     Errors: :class:`iodeep.errors.InputError` for an ``anatomy`` that is no defined term.
     """
@@ -193,7 +195,7 @@ def list_models(
         raise InputError(
             f"{anatomy!r} is not a region", expected="a Body Part Examined defined term (PS3.16 Annex L), such as HEAD"
         )
-    candidates = Catalogue(archive, cache).candidates(
+    candidates = Catalogue(archive, cache, max_age_s=max_age_s).candidates(
         modality.strip().upper(), (region,) if region else (), progress=progress
     )
     rows = [_row(candidate) for candidate in _filtered(candidates, modality.strip().upper(), region, disease, name)]

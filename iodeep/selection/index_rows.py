@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from iodeep.card import ContrastPhase, Laterality, ModelCard, Range, Sequence, SlicePlane
 from iodeep.model_object.identity import ModelIdentity
@@ -51,15 +51,21 @@ class Row:
         if self.profile is None:
             study = self.release.study_instance_uid
             return UnusableModel(self.release.name, study, where, self.problem, study_instance_uid=study)
-        return KeptCandidate(self, where, card_of)
+        return KeptCandidate.of(self, where, card_of)
 
 
 class KeptCandidate(Candidate):
-    """A candidate whose profile was kept and whose card is read when it is asked for."""
+    """A candidate whose profile was kept and whose card is read when it is asked for.
 
-    def __init__(self, row: Row, where: str, card_of: Callable[[Row], ModelCard]) -> None:
+    A copy with something replaced (:func:`dataclasses.replace`) reads it, and is made like any candidate.
+    """
+
+    @classmethod
+    def of(cls, row: Row, where: str, card_of: Callable[[Row], ModelCard]) -> Self:
+        """The candidate of a row that can be used."""
         assert row.profile is not None
-        self.__dict__.update(
+        kept = cls.__new__(cls)
+        kept.__dict__.update(
             row=row,
             card_of=card_of,
             profile=row.profile,
@@ -70,6 +76,7 @@ class KeptCandidate(Candidate):
             retired="",
             distrusted="",
         )
+        return kept
 
     row: Row
     card_of: Callable[[Row], ModelCard]

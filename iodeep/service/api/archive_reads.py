@@ -193,7 +193,7 @@ def decide_without_images(context: ServeContext, pacs: str, models_from: str, as
         raise no_such("image series", ask.series_instance_uid, pacs)
     facts = facts_of_attributes(asked[0])
     with closing(context.open_archive(models_from)) as archive:
-        catalogue = Catalogue(archive, context.configuration.cache)
+        catalogue = _catalogue(context, archive)
         regions: Sequence[str] = () if ask.every_candidate else policy.resolver.resolve(facts.evidence).regions
         modality = "" if ask.every_candidate else facts.modality
         candidates = catalogue.candidates(modality, sorted(regions))
@@ -214,15 +214,22 @@ def models_of(
 ) -> list[ModelOut]:
     """The releases that the filters let through; an empty one lets all through."""
     with closing(context.open_archive(pacs)) as archive:
-        cache = context.configuration.cache
-        rows = list_models(archive, cache, modality=modality, anatomy=anatomy, disease=disease, name=name)
+        rows = list_models(
+            archive,
+            context.configuration.cache,
+            modality=modality,
+            anatomy=anatomy,
+            disease=disease,
+            name=name,
+            max_age_s=context.settings.selection.catalogue_max_age_s,
+        )
     return [_model(row) for row in rows]
 
 
 def model_with_card(context: ServeContext, pacs: str, uid: str) -> ModelCardOut:
     """The release that ``uid`` (descriptor or study) names. Errors: :class:`NotFoundError`."""
     with closing(context.open_archive(pacs)) as archive:
-        candidates = Catalogue(archive, context.configuration.cache).candidates()
+        candidates = _catalogue(context, archive).candidates()
     for each in candidates:
         if isinstance(each, Candidate) and uid in (each.uid, each.study_instance_uid):
             return ModelCardOut(
@@ -234,6 +241,11 @@ def model_with_card(context: ServeContext, pacs: str, uid: str) -> ModelCardOut:
                 card=card_document(each.card),
             )
     raise NotFoundError(f"{pacs} holds no usable model {uid}", remedy="GET /api/v1/models lists those that it holds.")
+
+
+def _catalogue(context: ServeContext, archive: Archive) -> Catalogue:
+    max_age_s = context.settings.selection.catalogue_max_age_s
+    return Catalogue(archive, context.configuration.cache, max_age_s=max_age_s)
 
 
 def _study(row: Attributes) -> StudyOut:

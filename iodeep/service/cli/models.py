@@ -145,6 +145,7 @@ def list_archive(
             anatomy=anatomy,
             disease=disease,
             name=name,
+            max_age_s=configuration.settings.selection.catalogue_max_age_s,
             progress=progress,
         )
         archive_name = archive.name

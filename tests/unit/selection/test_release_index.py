@@ -6,6 +6,7 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from iodeep.card import read_card
 from iodeep.errors import IntegrityError, LocalStorageError
-from iodeep.selection import Candidate, Catalogue, UnusableModel, candidates_in_folder, decide
+from iodeep.selection import Candidate, Catalogue, UnusableModel, candidates_in_folder, decide, list_models
 from iodeep.selection.index_rows import Release, Row, decoded_rows, encoded_rows
 from iodeep.selection.release_index import ReleaseIndex
 from tests.unit.selection.support import BRAIN_CARD, MemoryArchive, make_card, packed, series
@@ -249,3 +250,25 @@ def test_rows_come_back_as_they_were_written() -> None:
     unusable = Row(Release("1.2", "AIM1.MR.HEAD.ANY.X", "X"), problem="it was altered")
 
     assert decoded_rows(encoded_rows([unusable])) == [unusable]
+
+
+def test_a_kept_candidate_is_copied_with_something_replaced_like_any_other(
+    archive: MemoryArchive, tmp_path: Path
+) -> None:
+    candidates = Catalogue(archive, tmp_path, max_age_s=3600).candidates("MR", ["HEAD"])
+    kept = next(each for each in candidates if isinstance(each, Candidate))
+
+    retired = replace(kept, retired="withdrawn by its developer")
+
+    assert (retired.retired, kept.retired) == ("withdrawn by its developer", "")
+    assert (retired.name, retired.uid, retired.where) == (kept.name, kept.uid, kept.where)
+    assert (retired.card, retired.identity, retired.total_bytes) == (kept.card, kept.identity, kept.total_bytes)
+    assert decide(ASKED[0], [retired]).chosen is None
+
+
+def test_a_list_of_models_may_be_as_old_as_the_site_allows(archive: MemoryArchive, tmp_path: Path) -> None:
+    everything = list_models(archive, tmp_path, max_age_s=3600)
+    archive.files.clear()
+
+    assert list_models(archive, tmp_path, max_age_s=3600) == everything
+    assert list_models(archive, tmp_path) == []
