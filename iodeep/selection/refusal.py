@@ -15,6 +15,9 @@ from iodeep.selection.judging import Case
 from iodeep.selection.kinds import Nature
 from iodeep.selection.verdict import Judged
 
+_ELSEWHERE = frozenset({"modality", "region"})
+"""Requirements that a model for other images fails."""
+
 
 @dataclass(frozen=True)
 class WhyNot:
@@ -73,11 +76,19 @@ def _is_named(entry: Judged, wanted: str) -> bool:
 
 
 def _nearest(case: Case, answer: AnatomyAnswer, usable: Sequence[Judged]) -> WhyNot:
-    nearest = min(usable, key=lambda entry: (len(entry.reasons_against), entry.candidate.name, entry.candidate.uid))
+    nearest = min(usable, key=_distance)
     reasons = " ".join(nearest.reasons_against)
     cause = next(outcome.criterion for outcome in nearest.outcomes if not outcome.passed)
     none = f"None of {len(usable)} models fits the {_called(case)} ({_shown(answer)})."
     return WhyNot(cause, f"{none} Nearest is {nearest.candidate.name}: {reasons}")
+
+
+def _distance(entry: Judged) -> tuple[int, int, str, str]:
+    """A model for something else is farther off than one that only lacks a sequence or a phase."""
+    failed = [outcome.criterion for outcome in entry.outcomes if not outcome.passed]
+    inputs = [outcome.passed for outcome in entry.outcomes if outcome.criterion.startswith("input ")]
+    elsewhere = sum(criterion in _ELSEWHERE for criterion in failed) + (bool(inputs) and not any(inputs))
+    return elsewhere, len(failed), entry.candidate.name, entry.candidate.uid
 
 
 def _called(case: Case) -> str:
