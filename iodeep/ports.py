@@ -147,4 +147,4 @@ class AcrossStudies(Protocol):
         """Instances of all studies, with their UIDs; none where the archive refuses, or has more than ``most``."""
 
     def fetch_across(self, wanted: Sequence[Wanted], into: Path) -> list[Path]:
-        """Instances that ``wanted`` names, of any studies; files of those that came, called by SOP Instance UID."""
+        """Instances that ``wanted`` names, of any studies, alone in their series; the files that came, called by SOP UID."""

@@ -2,6 +2,9 @@
 
 A relational retrieve (PS3.4 C.4.3.2.2) that was not negotiated is often answered all the same. What an archive refuses, leaves
 out or sends wrongly is left to the hierarchical way: nothing here is an error but silence.
+
+Asked for by series, of which an archive has many fewer than instances: some look through all that they have of a level for
+each UID (Orthanc with SQLite does), which among 300,000 images takes 40 ms for an instance and 7 ms for a series.
 """
 
 from __future__ import annotations
@@ -21,10 +24,15 @@ from pacs_bridge.part10 import Instance
 
 
 def fetch(gets: Kept, watch: Watch, wanted: Mapping[str, Wanted], into: Path) -> list[Path]:
-    """C-GET of instances by their UIDs, the keys of ``wanted``; the files of those that came and are what they should be."""
+    """C-GET of the series that ``wanted`` names for each SOP Instance UID; the files of those that came and are theirs.
+
+    Another instance of such a series is refused when it comes.
+    """
     identifier = Dataset()
-    identifier.QueryRetrieveLevel = Level.IMAGE.value
-    identifier.SOPInstanceUID = list(wanted)
+    identifier.QueryRetrieveLevel = Level.SERIES.value
+    identifier.SeriesInstanceUID = list(dict.fromkeys(each.series for each in wanted.values() if each.series))
+    if not identifier.SeriesInstanceUID:
+        return []
     arrivals = _OfSeveralStudies(wanted, into)
     try:
         retrieve.get(gets, watch, [identifier], arrivals)

@@ -23,7 +23,7 @@ COUNT = 4
 
 
 class Relational(Peer):
-    """An archive that finds instances by lists of their UIDs alone, as many do; ``gets`` are the requests."""
+    """An archive that finds series by lists of their UIDs alone, as many do; ``gets`` are the requests."""
 
     refused_with: int | None = None
     sends_everything: bool = False
@@ -31,9 +31,9 @@ class Relational(Peer):
 
     def _wanted(self, identifier: Dataset) -> list[Dataset]:
         self.gets.append(identifier)
-        uids = identifier.SOPInstanceUID
+        uids = identifier.SeriesInstanceUID
         asked = [uids] if isinstance(uids, str) else list(uids)
-        return [held for held in self.held if self.sends_everything or held.SOPInstanceUID in asked]
+        return [held for held in self.held if self.sends_everything or held.SeriesInstanceUID in asked]
 
     def on_get(self, event: evt.Event) -> Iterator[Any]:
         if self.refused_with is not None:
@@ -78,7 +78,8 @@ def test_instances_of_many_studies_come_by_one_request(peer: Relational, into: P
 
     assert uids(paths) == {each.SOPInstanceUID for each in peer.held[1:]}
     (asked,) = peer.gets
-    assert asked.QueryRetrieveLevel == "IMAGE"
+    assert asked.QueryRetrieveLevel == "SERIES"
+    assert list(asked.SeriesInstanceUID) == [each.SeriesInstanceUID for each in peer.held[1:]]
     assert "StudyInstanceUID" not in asked
     assert {*into.iterdir()} == {*paths}
 
@@ -115,6 +116,23 @@ def test_an_instance_that_is_another_or_lies_elsewhere_is_refused_and_the_rest_k
 
     assert uids(paths) == {each.SOPInstanceUID for each in peer.held if each.InstanceNumber != 2}
     assert {*into.iterdir()} == {*paths}
+
+
+def test_what_else_lies_in_a_series_is_not_kept(peer: Relational, tmp_path: Path, into: Path) -> None:
+    first = peer.held[0]
+    beside = raw_data(study=first.StudyInstanceUID, series=first.SeriesInstanceUID, number=9)
+    peer.held.append(dcmread(written(beside, tmp_path / "beside")))
+    with running(peer), DimseArchive(peer.settings()) as archive:
+        paths = archive.fetch_across(named(peer.held[:COUNT]), into)
+
+    assert uids(paths) == {each.SOPInstanceUID for each in peer.held[:COUNT]}
+    assert {*into.iterdir()} == {*paths}
+
+
+def test_instances_whose_series_is_unknown_are_not_asked_for(peer: Relational, into: Path) -> None:
+    with running(peer), DimseArchive(peer.settings()) as archive:
+        assert archive.fetch_across([Wanted(peer.held[0].StudyInstanceUID, None, ("1.2.3",))], into) == []
+    assert peer.gets == []
 
 
 def test_what_nobody_asked_for_is_not_kept(peer: Relational, into: Path) -> None:
