@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from iodeep.errors import InferenceError, InputError, IODeepError
 from iodeep.inference.answers import prediction_of
 from iodeep.inference.decoding import label_type
 from iodeep.inference.messages import Array, mapped, new_memory, read_copy
+from iodeep.inference.network_files import NetworkDescriptors, opened, read_content
 from iodeep.inference.process import WorkerProcess
 from iodeep.ports import Cancellation, Progress, ProgressSink, no_progress
 
@@ -64,25 +65,29 @@ class Engine:
         ``files``: the card's file names and where they lie; external data lies beside the network that names it.
         Raises InputError, NetworkError, CardError or InferenceError with what to do, and CancelledError.
         """
-        with self._lock, _HandOver(card, volumes, self._limits, probabilities=probabilities) as handed:
+        with (
+            self._lock,
+            _HandOver(card, volumes, self._limits, probabilities=probabilities) as handed,
+            _Networks(card, files) as networks,
+        ):
             request = {
                 "card": card.model_dump(mode="json"),
-                "files": {name: str(path.absolute()) for name, path in files.items() if name in card.network.files},
+                "networks": networks.told(len(handed.descriptors)),
                 "volumes": handed.volumes,
                 "outputs": handed.outputs,
                 "probabilities": probabilities,
             }
-            reply = self._asked(request, handed, progress, cancel)
+            reply = self._asked(request, (*handed.descriptors, *networks.descriptors), progress, cancel)
             return self._told(reply, card, handed)
 
     def _asked(
-        self, request: dict[str, Any], handed: _HandOver, progress: ProgressSink, cancel: Cancellation | None
+        self, request: dict[str, Any], given: Sequence[int], progress: ProgressSink, cancel: Cancellation | None
     ) -> dict[str, Any]:
         if self._process is None or not self._process.alive:
             self.stop()
             self._process = WorkerProcess(self._limits)
         try:
-            return self._process.ask(request, handed.descriptors, lambda said: progress(_progress(said)), cancel)
+            return self._process.ask(request, given, lambda said: progress(_progress(said)), cancel)
         except BaseException:
             self.stop()
             raise
@@ -154,7 +159,8 @@ def run_in_process(
 
     scans = {name: Scan(volume.voxels, volume.affine) for name, volume in volumes.items()}
     sessions = Sessions(OnnxRuntime(threads))
-    answer = predict(card, files, scans, sessions, probabilities=probabilities, report=report)
+    networks = {name: read_content(files[name], card.network.external_data) for name in card.network.files}
+    answer = predict(card, networks, scans, sessions, probabilities=probabilities, report=report)
     found = {"labels": answer.labels, "masks": answer.masks, "probabilities": answer.probabilities}
     arrays = {name: array for name, array in found.items() if array is not None}
     return prediction_of(card, arrays, [head.tolist() for head in answer.heads], answer.seconds, answer.engine)
@@ -218,6 +224,40 @@ class _HandOver:
             output.name: read_copy(descriptor, output.dtype, output.shape)
             for output, descriptor in zip(self._expected, descriptors, strict=True)
         }
+
+
+class _Networks:
+    """The card's files, open to be read for one run: the process opens nothing itself."""
+
+    def __init__(self, card: ModelCard, files: Mapping[str, Path]) -> None:
+        self._card = card
+        self._files = files
+        self._stack = ExitStack()
+        self._open: dict[str, NetworkDescriptors] = {}
+
+    def __enter__(self) -> Self:
+        network = self._card.network
+        with ExitStack() as stack:
+            for name in network.files:
+                self._open[name] = stack.enter_context(opened(self._files[name], network.external_data))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All of them, in the order of :meth:`told`."""
+        return [found for files in self._open.values() for found in (files.model, *files.external.values())]
+
+    def told(self, first: int) -> list[dict[str, Any]]:
+        """What each descriptor is, by its number in the message that carries it; ``first`` is that of the first."""
+        numbers = iter(range(first, first + len(self.descriptors)))
+        return [
+            {"name": name, "model": next(numbers), "external": {place: next(numbers) for place in files.external}}
+            for name, files in self._open.items()
+        ]
 
 
 def _is_image(name: str, volume: Volume) -> bool:

@@ -1,7 +1,7 @@
 """An ONNX file without its weights' bytes: what the structure says can be judged without holding gigabytes.
 
 Walks the protobuf wire format (varints and length-delimited fields) of ModelProto.graph.initializer over a memory map and
-leaves out each large ``raw_data``, keeping its length. Everything else is copied as it stands; onnx parses the rest.
+leaves out each large ``raw_data``, keeping a view of it. Everything else is copied as it stands; onnx parses the rest.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class MalformedError(ValueError):
     """The bytes are no protobuf, or say a thing twice where readers could disagree on which counts."""
 
 
-def lean(content: memoryview) -> tuple[bytes, dict[int, int]]:
-    """``content`` (a ModelProto) without large weights, and the length left out by initializer index, in file order."""
-    left_out: dict[int, int] = {}
+def lean(content: memoryview) -> tuple[bytes, dict[int, memoryview]]:
+    """``content`` (a ModelProto) without large weights, and what was left out by initializer index, in file order."""
+    left_out: dict[int, memoryview] = {}
     counter = iter(range(1 << 31))
     parts: list[bytes | memoryview] = []
     for number, whole, value in _fields(content):
@@ -32,33 +32,33 @@ def lean(content: memoryview) -> tuple[bytes, dict[int, int]]:
     return b"".join(parts), left_out
 
 
-def _lean_graph(graph: memoryview, counter: Iterator[int], left_out: dict[int, int]) -> bytes:
+def _lean_graph(graph: memoryview, counter: Iterator[int], left_out: dict[int, memoryview]) -> bytes:
     parts: list[bytes | memoryview] = []
     for number, whole, value in _fields(graph):
         if number != INITIALIZER or value is None:
             parts.append(whole)
             continue
-        tensor, length = _lean_tensor(value)
+        tensor, data = _lean_tensor(value)
         index = next(counter)
-        if length is not None:
-            left_out[index] = length
+        if data is not None:
+            left_out[index] = data
         parts.append(_delimited(INITIALIZER, tensor))
     return b"".join(parts)
 
 
-def _lean_tensor(tensor: memoryview) -> tuple[bytes, int | None]:
+def _lean_tensor(tensor: memoryview) -> tuple[bytes, memoryview | None]:
     parts: list[bytes | memoryview] = []
-    lengths: list[int] = []
+    found: list[memoryview] = []
     for number, whole, value in _fields(tensor):
         if number != RAW_DATA or value is None:
             parts.append(whole)
             continue
-        lengths.append(len(value))
+        found.append(value)
         parts.append(_delimited(RAW_DATA, b"") if len(value) > LEAVE_OUT_ABOVE else whole)
-    if len(lengths) > 1:
+    if len(found) > 1:
         raise MalformedError("a tensor holds its data twice")
-    large = lengths and lengths[0] > LEAVE_OUT_ABOVE
-    return b"".join(parts), lengths[0] if large else None
+    large = found and len(found[0]) > LEAVE_OUT_ABOVE
+    return b"".join(parts), found[0] if large else None
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview | None]]:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 MAX_LINE = 16 << 20
-MAX_FILES = 32
+MAX_FILES = 253
+"""The kernel's own bound on what one message carries (SCM_MAX_FD in include/net/scm.h)."""
 Array = np.ndarray[Any, Any]
 
 

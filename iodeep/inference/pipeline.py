@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +15,13 @@ from iodeep.inference.decoding import ArgmaxSink, LabelSink, ProbabilitySink, Si
 from iodeep.inference.forward import Forward
 from iodeep.inference.image import Floats, Image, Scan
 from iodeep.inference.inputs import channels_of
+from iodeep.inference.network_files import NetworkContent
 from iodeep.inference.placing import labels_on_source, probabilities_on_source
 from iodeep.inference.postprocessing import Mask, tidied_labels, tidied_masks
 from iodeep.inference.preprocessing import preprocessed
 from iodeep.inference.runtime import Runtime, Session
 from iodeep.inference.sliding import Cutter, Slide
-from iodeep.inference.structure import check_network
+from iodeep.inference.structure import check_content
 from iodeep.inference.windows import Windows, windows_of
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Answer:
 class Sessions:
     """Checked and loaded networks, kept from one run to the next.
 
-    A file is known by its place, size and time of change: whoever verified its digest did so on that file, and a
+    A network is known by its files' inodes, sizes and times of change: whoever verified its digest did so on that file, and a
     session outlives a file that is altered afterwards.
     """
 
@@ -62,7 +62,7 @@ class Sessions:
         self.runtime = runtime
         self._sessions: dict[tuple[object, ...], Session] = {}
 
-    def of(self, card: ModelCard, files: Mapping[str, Path]) -> list[Session]:
+    def of(self, card: ModelCard, files: Mapping[str, NetworkContent]) -> list[Session]:
         """The sessions of the card's networks; those of another card are let go."""
         kept: dict[tuple[object, ...], Session] = {}
         names = card.network.files
@@ -70,28 +70,19 @@ class Sessions:
         self._sessions = {key: session for key, session in self._sessions.items() if key in identities}
         for name, identity in zip(names, identities, strict=True):
             if identity not in self._sessions:
-                check_network(files[name], card)
+                check_content(files[name], card)
                 self._sessions[identity] = self.runtime.load(files[name], card.network.input_tensor)
             kept[identity] = self._sessions[identity]
         return [kept[identity] for identity in identities]
 
     @staticmethod
-    def _identity(card: ModelCard, path: Path) -> tuple[object, ...]:
-        status = path.stat()
-        return (
-            path,
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            repr(card.network),
-            repr(card.segmentation),
-        )
+    def _identity(card: ModelCard, content: NetworkContent) -> tuple[object, ...]:
+        return (*content.identity, repr(card.network), repr(card.segmentation))
 
 
 def predict(
     card: ModelCard,
-    files: Mapping[str, Path],
+    files: Mapping[str, NetworkContent],
     scans: Mapping[str, Scan],
     sessions: Sessions,
     *,

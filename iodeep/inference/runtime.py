@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from iodeep.inference.image import Floats
+from iodeep.inference.network_files import NetworkContent
 
 
 class Session(Protocol):
@@ -28,5 +28,5 @@ class Runtime(Protocol):
     def name(self) -> str:
         """Runtime, version, execution provider and precision, as a result records it."""
 
-    def load(self, network: Path, input_tensor: str) -> Session:
-        """Open the network that lies at ``network``, whose structure was checked."""
+    def load(self, network: NetworkContent, input_tensor: str) -> Session:
+        """Make ready a network whose structure was checked."""

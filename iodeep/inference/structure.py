@@ -5,7 +5,6 @@ Only the protobuf is parsed, within bounds; no external data is opened, nothing 
 
 from __future__ import annotations
 
-import mmap
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from iodeep.errors import NetworkError
 from iodeep.inference.interface import TensorFacts, check_interface, tensor_facts
 from iodeep.inference.lean_onnx import MalformedError, lean
+from iodeep.inference.network_files import NetworkContent, read_content
 from iodeep.inference.operators import ALLOWED_OPERATORS, GREATEST_OPSET, LEAST_OPSET, STANDARD_DOMAINS
 from iodeep.inference.weights import Weights, quoted
 
@@ -51,56 +51,52 @@ def check_network(path: Path, card: ModelCard, *, folder: Path | None = None) ->
     ``folder`` holds the external data; left out, the folder of ``path``. Raises :class:`iodeep.errors.NetworkError`
     naming the operator, tensor or file, and what is allowed.
     """
-    model, left_out, size = _parsed(path)
+    return check_content(read_content(path, card.network.external_data, folder), card)
+
+
+def check_content(content: NetworkContent, card: ModelCard) -> NetworkFacts:
+    """The same of files that are open."""
+    model, left_out = _parsed(content)
     try:
-        weights = Weights(folder or path.parent, card.network.external_data, left_out)
-        return _checked(model, card, weights, size)
+        there = {location: len(data) for location, data in content.external.items()}
+        weights = Weights(card.network.external_data, there, left_out)
+        return _checked(model, card, weights, len(content.model))
     except NetworkError as error:
         raise NetworkError(
-            f"{path.name}: {error.problem}", expected=error.expected, found=error.found, remedy=error.remedy
+            f"{content.name}: {error.problem}", expected=error.expected, found=error.found, remedy=error.remedy
         ) from error
 
 
-def _parsed(path: Path) -> tuple[Any, dict[int, int], int]:
-    """The model without its large weights, the lengths of those by initializer, and the file's size."""
+def _parsed(content: NetworkContent) -> tuple[Any, dict[int, int]]:
+    """The model without its large weights, and the lengths of those by initializer."""
     from google.protobuf.message import DecodeError
     from onnx import ModelProto  # 0.1 s that only a new network costs
 
+    name, size = content.name, len(content.model)
+    if size > MAX_FILE_BYTES:
+        raise NetworkError(
+            f"{name} is too large for an ONNX file",
+            expected=f"at most {MAX_FILE_BYTES} bytes",
+            found=f"{size}",
+            remedy="Export it with its weights as external data.",
+        )
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise NetworkError(
-                f"{path.name} is too large for an ONNX file",
-                expected=f"at most {MAX_FILE_BYTES} bytes",
-                found=f"{size}",
-                remedy="Export it with its weights as external data.",
-            )
-        content, left_out = _lean_file(path, size)
-    except OSError as error:
-        raise NetworkError(f"the network {path.name} cannot be read: {error.strerror}") from error
+        kept, left_out = lean(content.model)
     except MalformedError as error:
         raise NetworkError(
-            f"{path.name} is not an ONNX file, or is damaged: {error}",
+            f"{name} is not an ONNX file, or is damaged: {error}",
             remedy="Export the network again, or fetch it again.",
         ) from error
     model = ModelProto()
     try:
-        model.ParseFromString(content)
+        model.ParseFromString(kept)
     except (DecodeError, RecursionError) as error:
         raise NetworkError(
-            f"{path.name} is not an ONNX file, or is damaged", remedy="Export the network again, or fetch it again."
+            f"{name} is not an ONNX file, or is damaged", remedy="Export the network again, or fetch it again."
         ) from error
     if not model.HasField("graph") or not model.graph.node:
-        raise NetworkError(f"{path.name} is not an ONNX file: it holds no graph")
-    return model, left_out, size
-
-
-def _lean_file(path: Path, size: int) -> tuple[bytes, dict[int, int]]:
-    if size == 0:
-        raise MalformedError("it is empty")
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return lean(memoryview(mapped))  # unmapped with the last view of it
+        raise NetworkError(f"{name} is not an ONNX file: it holds no graph")
+    return model, {index: len(data) for index, data in left_out.items()}
 
 
 def _checked(model: Any, card: ModelCard, weights: Weights, size: int) -> NetworkFacts:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from iodeep.errors import NetworkError
@@ -37,10 +36,10 @@ def quoted(name: object) -> str:
 
 @dataclass
 class Weights:
-    """Counts and checks every tensor; ``folder`` holds the external data, of which ``listed`` names what there may be."""
+    """Counts and checks every tensor; ``listed`` names the external data that there may be, ``there`` the bytes of each."""
 
-    folder: Path
     listed: Collection[str]
+    there: Mapping[str, int]
     left_out: Mapping[int, int] = field(default_factory=dict)
     """Bytes of raw data that were not read, by index among the network's initializers."""
     parameters: int = 0
@@ -83,13 +82,12 @@ class Weights:
                 expected=f"one of the card's external_data ({', '.join(self.listed) or 'none'})",
                 remedy="Nothing was opened. List the file in network.external_data, under a plain name.",
             )
-        path = self.folder / location
-        if not path.is_file() or path.resolve().parent != self.folder.resolve():
+        if location not in self.there:
             raise NetworkError(
                 f"the external data {location} is missing", expected=f"a file {location} beside the network"
             )
         offset, length = _number(entries, "offset", 0, name), _number(entries, "length", size, name)
-        available = path.stat().st_size
+        available = self.there[location]
         if length != size or offset + length > available:
             raise NetworkError(
                 f"the tensor {name} and its external data {location} don't fit together",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 from iodeep.errors import IODeepError
@@ -60,6 +59,7 @@ def _answered(request: dict[str, Any], files: list[int], sessions: Any, line: so
 
     from iodeep.inference.image import Scan
     from iodeep.inference.messages import by_attribute, mapped, send
+    from iodeep.inference.network_files import NetworkDescriptors
     from iodeep.inference.pipeline import predict
 
     volumes, outputs = request["volumes"], request["outputs"]
@@ -68,18 +68,25 @@ def _answered(request: dict[str, Any], files: list[int], sessions: Any, line: so
         for volume, descriptor in zip(volumes, files, strict=False)
     }
 
+    networks = {
+        told["name"]: NetworkDescriptors(
+            told["name"], files[told["model"]], {place: files[number] for place, number in told["external"].items()}
+        ).content()
+        for told in request["networks"]
+    }
+
     def report(step: str, done: int, total: int | None, unit: str) -> None:
         send(line, {"progress": [step, done, total, unit]})
 
     answer = predict(
         by_attribute(request["card"]),
-        {name: Path(path) for name, path in request["files"].items()},
+        networks,
         scans,
         sessions,
         probabilities=request["probabilities"],
         report=report,
     )
-    for output, descriptor in zip(outputs, files[len(volumes) :], strict=True):
+    for output, descriptor in zip(outputs, files[len(volumes) :], strict=False):
         np.copyto(mapped(descriptor, output["dtype"], output["shape"]), getattr(answer, output["name"]), casting="no")
     return {
         "engine": answer.engine,
