@@ -8,7 +8,7 @@ again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from iodeep.selection.index_rows import Release, Row
 from iodeep.selection.ranking import is_about
 from iodeep.selection.release_index import ReleaseIndex
 
-_STUDY_KEYS = ("PatientID", "PatientName", "StudyInstanceUID", "StudyID", "StudyDate")
+_STUDY_KEYS = ("PatientID", "PatientName", "StudyInstanceUID")
 _KEPT_TOGETHER = 1000
 """Descriptors that are read between two times of keeping: what is lost where somebody interrupts the first reading."""
 _MOST_QUERIES = 12
@@ -182,11 +182,12 @@ def list_models(
     disease: str = "",
     name: str = "",
     max_age_s: float = 0.0,
+    judged: Callable[[Candidate], Candidate] = lambda candidate: candidate,
     progress: ProgressSink = no_progress,
 ) -> list[ModelRow]:
     """Every release in the archive that the filters let through, for ``iodeep models``.
 
-    ``max_age_s``: see :class:`Catalogue`.
+    ``max_age_s``: see :class:`Catalogue`. ``judged``: gives a model back with why the site does not trust it.
     ``anatomy``: a defined term; models for it, for what contains it, and for what lies in it.
     Errors: :class:`iodeep.errors.InputError` for an ``anatomy`` that is no defined term.
     """
@@ -198,7 +199,8 @@ def list_models(
     candidates = Catalogue(archive, cache, max_age_s=max_age_s).candidates(
         modality.strip().upper(), (region,) if region else (), progress=progress
     )
-    rows = [_row(candidate) for candidate in _filtered(candidates, modality.strip().upper(), region, disease, name)]
+    listed = _filtered(candidates, modality.strip().upper(), region, disease, name)
+    rows = [_row(judged(each) if isinstance(each, Candidate) else each) for each in listed]
     return sorted(rows, key=lambda row: (row.name.casefold(), row.name, _numbers(row.version), row.uid))
 
 
