@@ -55,7 +55,7 @@ def test_models_are_found_narrowed_and_refreshed(fresh_peer: Peer, tmp_path: Pat
         archive.store(files_of(make_card("Knee MR", "MR", "KNEE"), tmp_path / "knee"))
         assert names(catalogue.candidates("MR", ["KNEE"])) == []
         assert catalogue.refresh() == 4
-        assert names(catalogue.candidates("MR", ["KNEE"])) == ["Knee MR"]
+        assert names(catalogue.candidates("MR", ["KNEE"])) == ["Knee MR 1.0.2"]
 
 
 def test_many_models_are_read_together_or_one_by_one(
