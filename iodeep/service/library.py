@@ -104,7 +104,7 @@ def local_model(path: Path) -> LocalModel:
             expected="one",
             remedy="Name the descriptor file of the one that you mean.",
         )
-    return LocalModel(descriptors[0], (descriptors[0].parent,))
+    return LocalModel(descriptors[0], (path if path.is_dir() else path.parent,))
 
 
 def _explain(path: Path, kinds: Iterable[tuple[Path, object]]) -> None:
