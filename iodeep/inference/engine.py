@@ -16,8 +16,10 @@ import numpy as np
 from iodeep import errors
 from iodeep.errors import InferenceError, InputError, IODeepError
 from iodeep.inference.answers import prediction_of
+from iodeep.inference.containment import told
 from iodeep.inference.decoding import label_type
 from iodeep.inference.messages import Array, mapped, new_memory, read_copy
+from iodeep.inference.needs import needed_modules
 from iodeep.inference.network_files import NetworkDescriptors, opened, read_content
 from iodeep.inference.process import WorkerProcess
 from iodeep.ports import Cancellation, Progress, ProgressSink, no_progress
@@ -43,12 +45,25 @@ class Engine:
     def __init__(self, limits: RunSettings) -> None:
         self._limits = limits
         self._process: WorkerProcess | None = None
+        self._modules: frozenset[str] | None = None
+        self._lacking: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
     @property
     def pid(self) -> int | None:
         """Number of the process, None while there is none."""
         return self._process.pid if self._process else None
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """A sentence on each layer of containment that the last process could not have; empty is as it should be."""
+        return self._lacking
+
+    def examine(self) -> tuple[str, ...]:
+        """Start a process, contain it and say what it lacks; a run that needs more modules starts another."""
+        with self._lock:
+            self._enclosed(frozenset())
+            return self._lacking
 
     def run(
         self,
@@ -77,20 +92,42 @@ class Engine:
                 "outputs": handed.outputs,
                 "probabilities": probabilities,
             }
-            reply = self._asked(request, (*handed.descriptors, *networks.descriptors), progress, cancel)
+            reply = self._asked(
+                needed_modules(card), request, (*handed.descriptors, *networks.descriptors), progress, cancel
+            )
             return self._told(reply, card, handed)
 
     def _asked(
-        self, request: dict[str, Any], given: Sequence[int], progress: ProgressSink, cancel: Cancellation | None
+        self,
+        modules: frozenset[str],
+        request: dict[str, Any],
+        given: Sequence[int],
+        progress: ProgressSink,
+        cancel: Cancellation | None,
     ) -> dict[str, Any]:
-        if self._process is None or not self._process.alive:
-            self.stop()
-            self._process = WorkerProcess(self._limits)
+        process = self._enclosed(modules)
         try:
-            return self._process.ask(request, given, lambda said: progress(_progress(said)), cancel)
+            return process.ask(request, given, lambda said: progress(_progress(said)), cancel)
         except BaseException:
             self.stop()
             raise
+
+    def _enclosed(self, modules: frozenset[str]) -> WorkerProcess:
+        """A contained process that has imported ``modules``: the one that runs, or another that has its modules too."""
+        if self._modules is not None and not modules <= self._modules:
+            modules |= self._modules
+            self.stop()
+        if self._process is None or not self._process.alive:
+            self.stop()
+            self._process = WorkerProcess(self._limits)
+        if self._modules is None:
+            try:
+                self._lacking = told(self._process.enclose(sorted(modules)))
+            except BaseException:
+                self.stop()
+                raise
+            self._modules = modules
+        return self._process
 
     def _told(self, reply: dict[str, Any], card: ModelCard, handed: _HandOver) -> Prediction:
         if reply.get("memory"):
@@ -109,6 +146,7 @@ class Engine:
 
     def stop(self) -> None:
         """End the process; the next run starts another."""
+        self._modules = None
         if self._process:
             self._process.stop()
             self._process = None

@@ -5,11 +5,14 @@ Within the model's bytes they would take 2.3 times the memory.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # from 1.29 on it otherwise reports to its maker, from the import on
 import onnxruntime
 
 from iodeep.errors import InferenceError, IODeepError
@@ -19,6 +22,11 @@ from iodeep.inference.network_files import NetworkContent
 from iodeep.inference.runtime import Session
 
 _OUT_OF_MEMORY = re.compile(r"bad_alloc|failed to allocate memory|bad allocation|not enough memory", re.IGNORECASE)
+
+
+def execution_providers() -> list[str]:
+    """What the installed runtime could run networks on."""
+    return list(onnxruntime.get_available_providers())
 
 
 class OnnxRuntime:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOOK_UP_S = 0.05
 """How often a cancellation is looked for."""
-ENVIRONMENT = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
+ENVIRONMENT = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
 """All that the process is told about the world; the runtime's threads are set by its own option."""
 DYING_S = 2.0
 """How long a process that closed its line is given to be gone."""
@@ -60,6 +60,17 @@ class WorkerProcess:
         """Whether it still runs."""
         return self._process.poll() is None
 
+    def enclose(self, modules: Sequence[str]) -> dict[str, str]:
+        """Let it import ``modules`` and give up everything that its runs don't need, before it is told of a network.
+
+        The layers that it could not have, each with the reason. On every error stop it.
+        """
+        reply = self.ask({"modules": sorted(modules)}, (), lambda _: None, None)
+        try:
+            return {str(layer): str(reason) for layer, reason in reply["contained"].items()}
+        except (KeyError, AttributeError) as error:
+            raise self._fate(error) from error
+
     def ask(
         self,
         request: Mapping[str, Any],
@@ -67,14 +78,17 @@ class WorkerProcess:
         on_progress: Callable[[Any], None],
         cancel: Cancellation | None,
     ) -> dict[str, Any]:
-        """The reply to ``request``. On every error the process is in an unknown state: stop it."""
+        """The reply to ``request``; between two of them the process stands still. On every error the process is in an unknown state: stop it."""
         deadline = time.monotonic() + self._limits.seconds
         self._line.settimeout(self._limits.seconds)
         try:
+            os.kill(self.pid, signal.SIGCONT)
             send(self._line, request, files)
-            return self._reply(deadline, on_progress, cancel)
+            reply = self._reply(deadline, on_progress, cancel)
+            os.kill(self.pid, signal.SIGSTOP)
         except (Broken, OSError) as error:
             raise self._fate(error) from error
+        return reply
 
     def _reply(
         self, deadline: float, on_progress: Callable[[Any], None], cancel: Cancellation | None

@@ -1,22 +1,35 @@
 """The inference process: started by :mod:`iodeep.inference.engine`, it answers run after run until its parent is gone.
 
+The first message names the modules that its runs may need. It imports them, gives up everything else (see
+:mod:`iodeep.inference.containment`), answers with what it could not give up, and only then is told of a network.
+
 ``python -m iodeep.inference.worker SOCKET PARENT MEMORY THREADS``: descriptor of the line to the parent, the parent's
 process number, bytes of memory, threads of a network (0: one a core).
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from iodeep.errors import IODeepError
 from iodeep.inference.confinement import confine, forbid_writing
+from iodeep.inference.containment import contain
+
+ALWAYS = ("onnx", "google.protobuf.message")
+"""What every network needs and nothing has imported before."""
 
 
-def main(arguments: list[str]) -> None:
-    """Confine this process, then answer requests."""
+Answer = Callable[[dict[str, Any], list[int], Any, socket.socket], dict[str, Any]]
+"""Of a request, its open files, the sessions and the line: the reply."""
+
+
+def main(arguments: list[str], answer: Answer | None = None) -> None:
+    """Confine and contain this process, then answer requests; ``answer``: otherwise than by running networks."""
     descriptor, parent, memory, threads = map(int, arguments)
     confine(parent, memory)
     # imported only now, so that whatever they start lives within the limits
@@ -24,14 +37,18 @@ def main(arguments: list[str]) -> None:
     from iodeep.inference.onnx_runtime import OnnxRuntime
     from iodeep.inference.pipeline import Sessions
 
-    forbid_writing()
     line = socket.socket(fileno=descriptor)
     sessions = Sessions(OnnxRuntime(threads))
     receiver = Receiver(line)
     try:
+        first, _ = receiver.next()
+        for module in (*ALWAYS, *first["modules"]):
+            importlib.import_module(module)
+        forbid_writing()
+        send(line, {"contained": contain(parent)})
         while True:
             request, files = receiver.next()
-            send(line, _reply(request, files, sessions, line))
+            send(line, (answer or _reply)(request, files, sessions, line))
     except (Broken, OSError):
         return  # the parent closed the line: nobody is left to tell
 

@@ -236,7 +236,7 @@ def test_the_process_is_told_nothing_of_our_environment(tmp_path: Path, monkeypa
 
         files = {NETWORK: tiny_segmenter(tmp_path / NETWORK)}
         engine.run(card(), files, {"image": volume(noise(SHAPE))}, progress=at_network(look))
-    assert seen == {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
+    assert seen == {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
 
 def test_the_process_imports_nothing_that_a_plain_run_does_not_need() -> None:
