@@ -89,6 +89,7 @@ class Site:
     root: Path
     serve: dict[str, Any] = field(default_factory=lambda: {"access": ADMINISTRATOR})
     models: tuple[Path, ...] = ()
+    selection: dict[str, Any] = field(default_factory=dict)
     board: FakeBoard = field(default_factory=FakeBoard)
     audit: AuditList = field(default_factory=AuditList)
     archive_answers: threading.Event = field(default_factory=threading.Event)
@@ -104,6 +105,7 @@ class Site:
         document = {
             "default_pacs": "main",
             "pacs": {"main": {"host": "127.0.0.1", "port": 1, "aet": "MAIN"}},
+            "selection": self.selection,
             "serve": {"arrivals": {"least_free_bytes": 1}, **self.serve},
         }
         settings = settings_of_document(document, "the test's settings")

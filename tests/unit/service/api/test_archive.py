@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from iodeep.card import read_card
+from iodeep.service.api.archive_reads import ModelOut, SelectionAsk, decide_without_images, model_with_card, models_of
+from iodeep.service.serving import ServeContext
 from tests.unit.selection.support import BRAIN_CARD, packed
 from tests.unit.service.api.site import SERIES, STUDY, Site
 
@@ -97,3 +99,27 @@ def test_series_say_whether_they_hold_images(client: httpx.Client) -> None:
 @pytest.mark.parametrize("word", ["a\\b", "a\nb", "x" * 65])
 def test_text_that_dicom_would_take_apart_is_refused(client: httpx.Client, word: str) -> None:
     assert client.get("/api/v1/studies", params={"patient_id": word}).status_code == 422
+
+
+def listed(context: ServeContext) -> list[ModelOut]:
+    return models_of(context, "main", modality="", anatomy="", disease="", name="")
+
+
+def test_models_are_taken_from_a_list_as_old_as_the_site_allows(site: Site) -> None:
+    site.selection = {"catalogue_max_age_s": 3600}
+    context = site.context()
+    (model,) = listed(context)
+    site.models = ()
+
+    assert listed(context) == [model]
+    assert model_with_card(context, "main", model.sop_instance_uid).card["name"] == "Brain extraction"
+    ask = SelectionAsk(study_instance_uid=STUDY, series_instance_uid=SERIES)
+    assert decide_without_images(context, "main", "main", ask)["chosen_uid"] == model.sop_instance_uid
+
+
+def test_models_are_asked_for_each_time_where_the_site_says_nothing(site: Site) -> None:
+    context = site.context()
+    assert len(listed(context)) == 1
+    site.models = ()
+
+    assert listed(context) == []
