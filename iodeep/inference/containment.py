@@ -58,6 +58,7 @@ def contain(parent: int) -> dict[str, str]:
     lacking = _Lacking()
     folder = _EmptyFolder()
     lacking.attempt("root folder", folder.make)
+    _limit(resource.RLIMIT_FSIZE, 0)  # no file gets content any more; memory that is handed over does
     _no_longer_root(lacking)
     own = lacking.attempt("namespaces", kernel.own_user_and_network)
     if own:

@@ -29,7 +29,9 @@ def test_everything_but_large_weights_is_parsed_as_it_stands(tmp_path: Path) -> 
 
     whole, without = onnx.ModelProto.FromString(content), onnx.ModelProto.FromString(kept)
     lengths = {index: len(tensor.raw_data) for index, tensor in enumerate(whole.graph.initializer)}
-    assert {index: len(data) for index, data in left_out.items()} == {index: length for index, length in lengths.items() if length > LEAVE_OUT_ABOVE}
+    assert {index: len(data) for index, data in left_out.items()} == {
+        index: length for index, length in lengths.items() if length > LEAVE_OUT_ABOVE
+    }
     assert left_out
     for index in left_out:
         whole.graph.initializer[index].raw_data = b""
