@@ -25,6 +25,7 @@ from iodeep.service.exchange.importing import ArrivedModel, check_accepted, rece
 from iodeep.service.exchange.sending import send_model
 from iodeep.service.library import LocalModel, fetch_model, local_model
 from iodeep.service.subjects import is_uid
+from iodeep.service.trusting import policy_of
 from pacs_bridge import open_archive
 
 
@@ -94,9 +95,9 @@ def import_(
     output = Output(json)
     settings = load_configuration(config).settings
     with tempfile.TemporaryDirectory(prefix="iodeep-") as name, open_archive(settings.archive(to)) as archive:
-        workspace = Path(name)
+        workspace, trust = Path(name), policy_of(settings.trust, serving=False)
         with output.progress() as progress, Engine(settings.run) as engine:
-            arrived = receive(media, workspace, engine, key=key, progress=progress)
+            arrived = receive(media, workspace, engine, key=key, trust=trust, progress=progress)
         if not arrived.verdict.holds:
             _tell_refused(output, arrived)
             raise typer.Exit(ExitCode.NOT_TRUSTED)

@@ -13,6 +13,7 @@ from iodeep.model_object.assemble import find_parts
 from iodeep.model_object.counting import counter
 from iodeep.model_object.local_files import storage_errors, whole_file, whole_folder
 from iodeep.ports import ProgressSink, no_progress
+from iodeep.service.exchange.beside import signature_files
 from iodeep.service.exchange.card_page import card_page, card_text
 from iodeep.service.exchange.listing import list_zip, opened_zip
 from iodeep.service.exchange.media import check_directory, write_file_set
@@ -47,7 +48,7 @@ def export_model(
     kind = _kind(out, sealed=receiver is not None)
     descriptor = _verified(model, progress)
     files = [find_parts(descriptor, model.part_paths).by_uid[part.sop_instance_uid] for part in descriptor.parts]
-    files.append(model.descriptor_path)
+    files += [*signature_files(descriptor, model.part_paths), model.descriptor_path]
     if kind == "folder":
         with whole_folder(out) as folder:
             _write_media(descriptor, files, folder, progress)

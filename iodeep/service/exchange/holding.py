@@ -15,6 +15,7 @@ from pathlib import Path
 from iodeep.errors import ArchiveError, IntegrityError, ObjectError
 from iodeep.model_object import ModelDescriptor, PartEntry
 from iodeep.model_object.check_part import check_payload
+from iodeep.model_object.dicom_file import read_header
 from iodeep.ports import Archive, Level, Progress, ProgressSink, Wanted, no_progress
 from pacs_bridge.content_digest import same_content
 
@@ -38,7 +39,8 @@ class Holding:
         self._workspace = workspace
         self._progress = progress
         self._listed = {series: self._uids_of(series) for series in self._all_series()}
-        self._done = self._held_before = 0
+        self._kept: list[str] = []
+        self._held_before = 0
 
     def keep_part(self, entry: PartEntry, source: AbstractContextManager[Path]) -> None:
         """Have the part there and equal; ``source`` is entered for its file where it has to be sent, and checked then."""
@@ -50,20 +52,31 @@ class Holding:
             with source as path:
                 check_payload(self._descriptor, entry, path)
                 self._send(path)
-        self._count()
+        self._count(entry.sop_instance_uid)
+
+    def keep_beside(self, path: Path) -> None:
+        """Have an instance there that lies beside the model in its study, such as a signature."""
+        header = read_header(path)
+        series, uid = header.text("SeriesInstanceUID"), header.text("SOPInstanceUID")
+        if series not in self._listed:
+            self._listed[series] = self._uids_of(series)
+        self._keep(series, uid, path, f"the instance {uid}")
 
     def keep_descriptor(self, path: Path) -> Held:
-        """Have the descriptor there, after all parts; then count everything once more: some archives delete the oldest."""
+        """Have the descriptor there, after all else; then count everything once more: some archives delete the oldest."""
         series, uid = self._descriptor.series_instance_uid, self._descriptor.identity.sop_instance_uid
+        self._keep(series, uid, path, "the descriptor")
+        self._check_all_listed()
+        return Held(len(self._kept), self._held_before)
+
+    def _keep(self, series: str, uid: str, path: Path, what: str) -> None:
         if self._lists(series, uid):
             with self._fetched(series, uid) as there:
-                self._check_same("the descriptor", lambda: _need_same(path, there))
+                self._check_same(what, lambda: _need_same(path, there))
             self._held_before += 1
         else:
             self._send(path)
-        self._count()
-        self._check_all_listed()
-        return Held(len(self._descriptor.parts) + 1, self._held_before)
+        self._count(uid)
 
     def _send(self, path: Path) -> None:
         self._archive.store([path])
@@ -90,15 +103,11 @@ class Holding:
             yield path
 
     def _check_all_listed(self) -> None:
-        there = frozenset().union(*(self._uids_of(series) for series in self._all_series()))
-        wanted = [
-            self._descriptor.identity.sop_instance_uid,
-            *(part.sop_instance_uid for part in self._descriptor.parts),
-        ]
-        lost = [uid for uid in wanted if uid not in there]
+        there = frozenset().union(*map(self._uids_of, self._listed))
+        lost = [uid for uid in self._kept if uid not in there]
         if lost:
             raise ArchiveError(
-                f"{self._archive.name} no longer holds {len(lost)} of {len(wanted)} instances of the model",
+                f"{self._archive.name} no longer holds {len(lost)} of {len(self._kept)} instances of the model",
                 found=f"no instance {lost[0]}",
                 remedy="It may have a limit a study past which it deletes; raise it, then send again.",
             )
@@ -110,9 +119,9 @@ class Holding:
         match = {"StudyInstanceUID": self._descriptor.study_instance_uid, "SeriesInstanceUID": series}
         return frozenset(row["SOPInstanceUID"] for row in self._archive.find(Level.IMAGE, match, ("SOPInstanceUID",)))
 
-    def _count(self) -> None:
-        self._done += 1
-        self._progress(Progress("send", self._done, len(self._descriptor.parts) + 1, "instances"))
+    def _count(self, uid: str) -> None:
+        self._kept.append(uid)
+        self._progress(Progress("send", len(self._kept), len(self._descriptor.parts) + 1, "instances"))
 
 
 @contextmanager

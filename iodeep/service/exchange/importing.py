@@ -10,18 +10,23 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from iodeep.errors import InputError, IntegrityError, ObjectError
 from iodeep.inference import Engine
 from iodeep.model_object import ModelDescriptor
 from iodeep.model_object.assemble import find_parts
 from iodeep.ports import Archive, ProgressSink, no_progress
+from iodeep.service.exchange.beside import signature_files
 from iodeep.service.exchange.holding import Held, Holding
 from iodeep.service.exchange.media import check_directory
 from iodeep.service.exchange.unpacking import open_media
 from iodeep.service.library import LocalModel, local_model
 from iodeep.service.storing import dicom_files
 from iodeep.service.verifying import ModelVerdict, verify_model
+
+if TYPE_CHECKING:
+    from iodeep.trust.policy import TrustPolicy
 
 
 @dataclass(frozen=True)
@@ -39,16 +44,24 @@ class ArrivedModel:
 
 
 def receive(
-    media: Path, workspace: Path, engine: Engine, *, key: Path | None = None, progress: ProgressSink = no_progress
+    media: Path,
+    workspace: Path,
+    engine: Engine,
+    *,
+    key: Path | None = None,
+    trust: TrustPolicy | None = None,
+    progress: ProgressSink = no_progress,
 ) -> ArrivedModel:
-    """Look at the media and verify the one model on it: digests, structure, self-test on this machine.
+    """Look at the media and verify the one model on it: digests, structure, self-test on this machine, and who signed it.
 
-    Raises ObjectError for media that is refused; a model that doesn't hold is told by its verdict. Nothing is stored.
+    ``key``: opens what was encrypted to us. ``trust``: the site's policy, where it has one. Raises ObjectError for media that is refused; a model that doesn't hold is told by its verdict. Nothing is stored.
     """
     folder, _ = open_media(media, workspace, key=key, progress=progress)
     check_directory(folder)
     model = local_model(folder)
-    verdict = verify_model(model.descriptor_path, model.part_paths, engine, workspace / "payload", progress=progress)
+    verdict = verify_model(
+        model.descriptor_path, model.part_paths, engine, workspace / "payload", trust=trust, progress=progress
+    )
     if verdict.holds:
         _check_strangers(folder, model, verdict)
     return ArrivedModel(model, verdict)
@@ -90,12 +103,15 @@ def store_arrived(
     holding = Holding(archive, descriptor, workspace, progress)
     for entry in descriptor.parts:
         holding.keep_part(entry, nullcontext(parts[entry.sop_instance_uid]))
+    for path in signature_files(descriptor, arrived.model.part_paths):
+        holding.keep_beside(path)
     return holding.keep_descriptor(arrived.model.descriptor_path)
 
 
 def _check_strangers(folder: Path, model: LocalModel, verdict: ModelVerdict) -> None:
     assert verdict.descriptor is not None
-    mine = {model.descriptor_path, *find_parts(verdict.descriptor, model.part_paths).by_uid.values()}
+    parts = find_parts(verdict.descriptor, model.part_paths).by_uid.values()
+    mine = {model.descriptor_path, *parts, *signature_files(verdict.descriptor, model.part_paths)}
     strangers = [path for path in dicom_files([folder]) if path not in mine]
     if strangers:
         named = ", ".join(path.relative_to(folder).as_posix() for path in strangers[:3])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from iodeep.model_object import ModelDescriptor, read_descriptor
 from iodeep.ports import Archive, ProgressSink, Wanted, no_progress
+from iodeep.service.exchange.beside import signature_files, signature_series
 from iodeep.service.exchange.holding import Held, Holding, fetched_one
 from iodeep.service.library import fetch_descriptor, local_model, study_of_model
 
@@ -27,4 +28,8 @@ def send_model(
     for entry in descriptor.parts:
         wanted = Wanted(descriptor.study_instance_uid, entry.series_instance_uid, (entry.sop_instance_uid,))
         holding.keep_part(entry, fetched_one(source, wanted, workspace))
+    for wanted in signature_series(source, descriptor):
+        with fetched_one(source, wanted, workspace) as signature:
+            if signature_files(descriptor, [signature]):
+                holding.keep_beside(signature)
     return descriptor, holding.keep_descriptor(path)
