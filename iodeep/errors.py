@@ -99,6 +99,10 @@ class IntegrityError(ObjectError):
     """A digest, a signature or a self-test does not hold."""
 
 
+class NotTrustedError(ObjectError):
+    """A site's trust policy does not accept a model: nobody whom it trusts has signed it, or not for this."""
+
+
 class ArchiveError(IODeepError):
     """A PACS did not do what was asked."""
 

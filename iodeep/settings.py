@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from iodeep.errors import SettingsError
 from iodeep.serve_settings import AETitle, FrozenSettings, ServeSettings
+from iodeep.trust_settings import TrustSettings
 
 MEBI = 1 << 20
 
@@ -129,6 +130,8 @@ class Settings(FrozenSettings):
     run: RunSettings = RunSettings()
     selection: SelectionSettings = SelectionSettings()
     serve: ServeSettings = ServeSettings()
+    trust: TrustSettings | None = None
+    """None: the site has not said whom it trusts, and no signature is asked for."""
     vocabulary: Path | None = None
     """A hospital's own words for anatomy."""
 

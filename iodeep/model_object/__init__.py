@@ -10,6 +10,7 @@ from iodeep.model_object.manifest import Manifest, PartEntry, PayloadFile, Role
 from iodeep.model_object.pack import DEFAULT_PART_SIZE, PackedModel, pack_model
 from iodeep.model_object.recognise import ObjectKind, Recognised, recognise
 from iodeep.model_object.self_test import ExpectedClass, SelfTest
+from iodeep.model_object.signature_object import Signature, is_signature_series, read_signature, write_signature
 
 __all__ = [
     "DEFAULT_PART_SIZE",
@@ -25,9 +26,13 @@ __all__ = [
     "Recognised",
     "Role",
     "SelfTest",
+    "Signature",
     "assemble",
     "explain_legacy",
+    "is_signature_series",
     "pack_model",
     "read_descriptor",
+    "read_signature",
     "recognise",
+    "write_signature",
 ]

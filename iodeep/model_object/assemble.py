@@ -54,7 +54,7 @@ def find_parts(descriptor: ModelDescriptor, paths: Iterable[Path]) -> FoundParts
     """Which file carries which part, from headers alone.
 
     In a folder whatever isn't a part of this model is left aside; among files that are given by name only the
-    descriptor itself is.
+    descriptor itself and signatures are.
     """
     found: dict[str, Path] = {}
     strangers: list[Path] = []
@@ -63,7 +63,7 @@ def find_parts(descriptor: ModelDescriptor, paths: Iterable[Path]) -> FoundParts
             mine, others = _parts_in(descriptor, path)
             strangers += others
         else:
-            mine = [] if _is_descriptor_of(descriptor, path) else [read_part(path)]
+            mine = [] if _carries_no_part(descriptor, path) else [read_part(path)]
         for part in mine:
             _add(descriptor, part, found)
     return FoundParts(found, tuple(strangers))
@@ -98,9 +98,10 @@ def _parts_in(descriptor: ModelDescriptor, folder: Path) -> tuple[list[PartFile]
     return mine, others
 
 
-def _is_descriptor_of(descriptor: ModelDescriptor, path: Path) -> bool:
-    if recognise(path).kind is not ObjectKind.DESCRIPTOR:
-        return False
+def _carries_no_part(descriptor: ModelDescriptor, path: Path) -> bool:
+    kind = recognise(path).kind
+    if kind is not ObjectKind.DESCRIPTOR:
+        return kind is ObjectKind.SIGNATURE
     other = read_descriptor(path).identity
     if other != descriptor.identity:
         raise ObjectError(

@@ -5,7 +5,7 @@ Raw Data IOD (PS3.3 A.37) as a Standard Extended SOP Class; clause numbers below
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
@@ -22,12 +22,15 @@ TRAINED_MODEL = Code("AIMODEL", "99IODEEP", "Trained AI model")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 
-DESCRIPTOR_KIND, NETWORK_KIND, TRAINABLE_KIND = 0, 1, 2
+DESCRIPTOR_KIND, NETWORK_KIND, TRAINABLE_KIND, SIGNATURE_KIND = 0, 1, 2, 3
 SERIES_KINDS = {Role.NETWORK: NETWORK_KIND, Role.EXTERNAL_DATA: NETWORK_KIND, Role.TRAINABLE: TRAINABLE_KIND}
 
 REQUIRED_TO_AGREE = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "Modality", "DeviceUID")
 """What a search finds a model by; an archive that changed or dropped one of these is found out."""
 AGREE_IF_PRESENT = (
+    "PatientName",
+    "IssuerOfPatientID",
+    "StudyDate",
     "ManufacturerDeviceClassUID",
     "EquipmentModality",
     "BodyPartExamined",
@@ -70,6 +73,17 @@ def part_attributes(manifest: Manifest, part: PartEntry, role: Role) -> Dataset:
     dataset.SOPInstanceUID = part.sop_instance_uid
     dataset.SeriesInstanceUID = part.series_instance_uid
     dataset.InstanceNumber = part.instance_number
+    return dataset
+
+
+def signature_attributes(manifest: Manifest, uid: str, series_uid: str, signed_at: datetime) -> Dataset:
+    """A signature's instance, the only one of its series, without its private elements."""
+    dataset = _common(manifest, SIGNATURE_KIND)
+    dataset.SOPInstanceUID = uid
+    dataset.SeriesInstanceUID = series_uid
+    dataset.InstanceNumber = 1
+    dataset.ContentDate = f"{signed_at.astimezone(UTC):%Y%m%d}"
+    dataset.ContentTime = f"{signed_at.astimezone(UTC):%H%M%S}"
     return dataset
 
 

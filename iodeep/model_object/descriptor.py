@@ -6,7 +6,8 @@ Nothing outside the manifest is trusted: the DICOM attributes by which the model
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -33,6 +34,8 @@ class ModelDescriptor:
     identity: ModelIdentity
     self_test_bytes: bytes | None = None
     """The encoded self-test, its digest checked."""
+    attributes: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """The attributes that a model is found by, as its instance has them, by keyword; empty where an archive dropped one."""
 
     @property
     def card(self) -> ModelCard:
@@ -96,7 +99,14 @@ def read_descriptor(path: Path) -> ModelDescriptor:
         )
     manifest = manifest_of_bytes(encoded, path.name)
     _check_attributes(header, manifest)
-    return ModelDescriptor(manifest, manifest.identity(sha256), _self_test(header, manifest))
+    found = {keyword: header.text(keyword) for keyword in (*REQUIRED_TO_AGREE, *AGREE_IF_PRESENT)}
+    return ModelDescriptor(manifest, manifest.identity(sha256), _self_test(header, manifest), found)
+
+
+def found_by(manifest: Manifest) -> dict[str, str]:
+    """The attributes that a model is found by, as its manifest has them, by keyword."""
+    written = compared_attributes(manifest)
+    return {keyword: str(written.get(keyword, "")) for keyword in (*REQUIRED_TO_AGREE, *AGREE_IF_PRESENT)}
 
 
 def _manifest_element(header: Header) -> bytes:

@@ -19,6 +19,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.valuerep import PersonName
 
 from iodeep.errors import InputError, ObjectError
 from iodeep.model_object.bounded import Bounded, TooLargeError
@@ -53,7 +54,11 @@ class Header:
             return ""
         if value is None:
             return ""
-        return str(value) if isinstance(value, str) or not hasattr(value, "__iter__") else "\\".join(map(str, value))
+        return (
+            str(value)
+            if isinstance(value, str | PersonName) or not hasattr(value, "__iter__")
+            else "\\".join(map(str, value))
+        )
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,10 @@ SCHEMA = Element(HEADER_GROUP, 0x10, "UI", "AIModelSchemaUID", "Schema UID")
 MEDIA_TYPE = Element(HEADER_GROUP, 0x11, "LO", "AIModelPayloadMediaType", "Payload media type")
 MANIFEST = Element(HEADER_GROUP, 0x12, "OB", "AIModelManifest", "Canonical JSON manifest, UTF-8")
 MANIFEST_SHA256 = Element(HEADER_GROUP, 0x13, "LO", "AIModelManifestSHA256", "Manifest SHA-256")
-SIGNATURE = Element(HEADER_GROUP, 0x14, "OB", "AIModelSignature", "Detached signature of the manifest")
+SIGNATURE = Element(HEADER_GROUP, 0x14, "OB", "AIModelSignature", "Detached signature of the statement")
 SIGNATURE_KEY = Element(HEADER_GROUP, 0x15, "LO", "AIModelSignatureKey", "Signature type and key ID")
 SELF_TEST = Element(HEADER_GROUP, 0x16, "OB", "AIModelSelfTest", "Self-test input and expected output", True)
+STATEMENT = Element(HEADER_GROUP, 0x17, "OB", "AIModelSignedStatement", "Canonical JSON statement that is signed")
 PART_INDEX = Element(HEADER_GROUP, 0x20, "LO", "AIModelPartIndex", "Part index")
 PART_COUNT = Element(HEADER_GROUP, 0x21, "LO", "AIModelPartCount", "Part count")
 PART_LENGTH = Element(HEADER_GROUP, 0x22, "LO", "AIModelPartLength", "Part true length")
@@ -61,6 +62,7 @@ HEADER_ELEMENTS = (
     SIGNATURE,
     SIGNATURE_KEY,
     SELF_TEST,
+    STATEMENT,
     PART_INDEX,
     PART_COUNT,
     PART_LENGTH,

@@ -17,6 +17,7 @@ class ObjectKind(StrEnum):
 
     DESCRIPTOR = "descriptor"
     PART = "part"
+    SIGNATURE = "signature"
     LEGACY = "legacy"
     OTHER = "other"
 
@@ -44,6 +45,7 @@ def recognise(path: Path) -> Recognised:
             manifest=block.raw_value(header.dataset, block.MANIFEST) is not None,
             index=block.text_value(header.dataset, block.PART_INDEX),
             file=block.text_value(header.dataset, block.FILE_NAME),
+            statement=block.raw_value(header.dataset, block.STATEMENT) is not None,
         )
     except IODeepError as error:
         return Recognised(ObjectKind.OTHER, str(error))
@@ -56,9 +58,11 @@ def recognise(path: Path) -> Recognised:
     )
 
 
-def _kind(*, manifest: bool, index: str | None, file: str | None) -> tuple[ObjectKind, str]:
+def _kind(*, manifest: bool, index: str | None, file: str | None, statement: bool) -> tuple[ObjectKind, str]:
     if manifest:
         return ObjectKind.DESCRIPTOR, "The descriptor of a model."
     if index is not None:
         return ObjectKind.PART, f"Part {index} of {file or 'a payload file'} of a model."
+    if statement:
+        return ObjectKind.SIGNATURE, "A signature of a model."
     return ObjectKind.OTHER, f"A DICOM object without the private block {block.CREATOR!r} of a model."

@@ -49,6 +49,11 @@ def secret(text: str) -> str:
     return os.environ[name]
 
 
+def signing_passphrase() -> str | None:
+    """The passphrase of a signing key, where the variable ``IODEEP_KEY_PASSPHRASE`` holds it; None: ask the person."""
+    return os.environ.get("IODEEP_KEY_PASSPHRASE")
+
+
 @dataclass(frozen=True)
 class ServiceAddress:
     """Where a running service is, and what it knows us by."""

@@ -21,6 +21,7 @@ from iodeep.service.choosing import Choice, Job, choice_of, selected
 from iodeep.service.library import obtain_model
 from iodeep.service.stages import built, held_results, plan_of, predicted, store_lacking, told_again, volumes_of
 from iodeep.service.timing import Stopwatch
+from iodeep.service.trusting import check_trusted
 from iodeep.volume import Volume
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def run_choice(
     with watch.stage("read images"):
         plan = plan_of(choice, job.policy.rules, job.archive, held, workspace)
         volumes = volumes_of(plan, progress, cancel)
+    told = _trusted(job, choice, workspace, watch)
     with watch.stage("run network"):
         prediction = predicted(plan, model.files, volumes, engine, progress, cancel)
     with watch.stage("build and check results"):
@@ -141,8 +143,16 @@ def run_choice(
         seconds=watch.seconds,
         network_seconds=prediction.seconds,
         engine=prediction.engine,
-        warnings=tuple(warning for each in choice.series for warning in each.warnings),
+        warnings=(*told, *(warning for each in choice.series for warning in each.warnings)),
     )
+
+
+def _trusted(job: Job, choice: Choice, workspace: Path, watch: Stopwatch) -> tuple[str, ...]:
+    """What to know of who signed the model; NotTrustedError where it must not be run."""
+    if job.policy.trust is None:
+        return ()
+    with watch.stage("ask who signed it"):
+        return check_trusted(job.archive, choice.descriptor, job.policy.trust, workspace)
 
 
 def _report(choice: Choice, **found: Any) -> RunReport:

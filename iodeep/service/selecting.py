@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from iodeep.anatomy import AnatomyResolver
 from iodeep.anatomy.vocabulary import site_vocabulary
@@ -26,8 +27,12 @@ from iodeep.selection import (
     site_rules,
 )
 from iodeep.service.subjects import Subject
+from iodeep.service.trusting import CandidateJudge, decided_by_trust, policy_of
 from iodeep.settings import Settings
 from iodeep.volume import ImageSeries, SeriesFiles, open_series
+
+if TYPE_CHECKING:
+    from iodeep.trust.policy import TrustPolicy
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,16 @@ class SitePolicy:
     resolver: AnatomyResolver
     catalogue_max_age_s: float = 0.0
     """See :class:`iodeep.selection.Catalogue`."""
+    trust: TrustPolicy | None = None
+    """None: the site has not said whom it trusts."""
 
 
-def site_policy(settings: Settings) -> SitePolicy:
-    """The policy of ``[selection]`` and ``vocabulary`` in ``iodeep.toml``."""
+def site_policy(settings: Settings, *, serving: bool = False) -> SitePolicy:
+    """The policy of ``[selection]``, ``[trust]`` and ``vocabulary`` in ``iodeep.toml``. ``serving``: nobody looks on."""
     vocabulary = site_vocabulary(settings.vocabulary) if settings.vocabulary else None
     selection = settings.selection
-    return SitePolicy(site_rules(selection), AnatomyResolver(vocabulary), selection.catalogue_max_age_s)
+    trust = policy_of(settings.trust, serving=serving)
+    return SitePolicy(site_rules(selection), AnatomyResolver(vocabulary), selection.catalogue_max_age_s, trust)
 
 
 @dataclass(frozen=True)
@@ -106,16 +114,20 @@ def select_model(
         candidates = catalogue.candidates(progress=progress)
     else:
         candidates = _narrowed(catalogue, asked, policy.resolver, progress)
-    decision = decide(
-        asked,
-        candidates,
-        study=siblings,
-        wanted_model=wanted_model,
-        condition=condition,
-        rules=policy.rules,
-        resolver=policy.resolver,
-    )
-    return Selection(decision, at_hand)
+
+    def decided(among: Sequence[Candidate | UnusableModel]) -> Decision:
+        return decide(
+            asked,
+            among,
+            study=siblings,
+            wanted_model=wanted_model,
+            condition=condition,
+            rules=policy.rules,
+            resolver=policy.resolver,
+        )
+
+    judge = CandidateJudge(archive, policy.trust, cache)
+    return Selection(decided_by_trust(decided, candidates, judge, every_candidate=every_candidate), at_hand)
 
 
 def _narrowed(

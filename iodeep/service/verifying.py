@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from iodeep.errors import IODeepError
 from iodeep.inference import Engine, check_network
 from iodeep.model_object import ModelDescriptor, assemble
 from iodeep.ports import ProgressSink, no_progress
+from iodeep.service.trusting import NOT_ASKED, signatures_in_files
 from iodeep.trust import Check, SelfTestVerdict, judge_self_test, verify_object
+
+if TYPE_CHECKING:
+    from iodeep.trust.policy import TrustPolicy
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,10 @@ def verify_model(
     engine: Engine,
     workspace: Path,
     *,
+    trust: TrustPolicy | None = None,
     progress: ProgressSink = no_progress,
 ) -> ModelVerdict:
-    """Digests first; what fails there is not loaded."""
+    """Digests first; what fails there is not loaded. ``trust``: the site's policy, where it has one."""
     report = verify_object(descriptor_path, part_paths, progress=progress)
     checks = list(report.checks)
     if report.holds and report.descriptor is not None:
@@ -41,7 +48,27 @@ def verify_model(
         checks.append(_structure(report.descriptor, files))
         if checks[-1].holds:
             checks.append(run_self_test(report.descriptor, files, engine))
+        checks += _signatures(report.descriptor, part_paths, trust)
     return ModelVerdict(report.descriptor, tuple(checks))
+
+
+def _signatures(descriptor: ModelDescriptor, paths: tuple[Path, ...], trust: TrustPolicy | None) -> list[Check]:
+    """One check for each signature that counts, and each thing that the site has against the model."""
+    try:
+        signatures = signatures_in_files(paths)
+    except IODeepError as error:
+        return [Check("signature", holds=False, sentence=str(error))]
+    if trust is None:
+        borne = (
+            f"It bears {len(signatures)} signatures that nobody checked." if signatures else "It bears no signature."
+        )
+        return [Check("signature", holds=True, sentence=f"{borne} {NOT_ASKED}")]
+    from iodeep.trust.policy import ModelInQuestion
+
+    verdict = trust.judge(ModelInQuestion.of(descriptor), signatures, datetime.now(UTC))
+    good = [Check("signature", holds=True, sentence=f"It is {each}.") for each in verdict.good]
+    told = [Check("signature", holds=True, sentence=f"To know: {each}.") for each in verdict.warnings]
+    return [*good, *told, *(Check("trust", holds=False, sentence=f"Not trusted: {each}.") for each in verdict.refusals)]
 
 
 def _structure(descriptor: ModelDescriptor, files: dict[str, Path]) -> Check:

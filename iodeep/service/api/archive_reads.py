@@ -16,13 +16,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from iodeep.card import card_document
 from iodeep.ports import Archive, Attributes, Level
-from iodeep.selection import Candidate, Catalogue, ModelRow, decide, facts_of_attributes, list_models
+from iodeep.selection import (
+    Candidate,
+    Catalogue,
+    Decision,
+    ModelRow,
+    UnusableModel,
+    decide,
+    facts_of_attributes,
+    list_models,
+)
 from iodeep.selection.catalogue import TokenFilter
 from iodeep.service.api.parameters import PacsName, Uid, Words, no_such
 from iodeep.service.api.problems import NotFoundError
 from iodeep.service.selecting import site_policy
 from iodeep.service.serving import ServeContext
 from iodeep.service.subjects import NOT_IMAGES
+from iodeep.service.trusting import CandidateJudge, decided_by_trust, policy_of
 
 _STUDY_KEYS = (
     "StudyDate",
@@ -185,7 +195,7 @@ def _series_rows(archive: Archive, pacs: str, study: str) -> list[Attributes]:
 
 def decide_without_images(context: ServeContext, pacs: str, models_from: str, ask: SelectionAsk) -> dict[str, Any]:
     """The decision for a series from what C-FIND says of it. Errors: :class:`NotFoundError`."""
-    policy = site_policy(context.settings)
+    policy = site_policy(context.settings, serving=True)
     with closing(context.open_archive(pacs)) as archive:
         rows = [row for row in _series_rows(archive, pacs, ask.study_instance_uid) if row["Modality"] not in NOT_IMAGES]
     asked = [row for row in rows if row["SeriesInstanceUID"] == ask.series_instance_uid]
@@ -197,16 +207,20 @@ def decide_without_images(context: ServeContext, pacs: str, models_from: str, as
         regions: Sequence[str] = () if ask.every_candidate else policy.resolver.resolve(facts.evidence).regions
         modality = "" if ask.every_candidate else facts.modality
         candidates = catalogue.candidates(modality, sorted(regions))
-    decision = decide(
-        facts,
-        candidates,
-        study=[facts_of_attributes(row) for row in rows if row not in asked],
-        wanted_model=ask.model,
-        condition=ask.condition,
-        rules=policy.rules,
-        resolver=policy.resolver,
-    )
-    return decision.as_document()
+
+        def decided(among: Sequence[Candidate | UnusableModel]) -> Decision:
+            return decide(
+                facts,
+                among,
+                study=[facts_of_attributes(row) for row in rows if row not in asked],
+                wanted_model=ask.model,
+                condition=ask.condition,
+                rules=policy.rules,
+                resolver=policy.resolver,
+            )
+
+        judge = CandidateJudge(archive, policy.trust, context.configuration.cache)
+        return decided_by_trust(decided, candidates, judge, every_candidate=ask.every_candidate).as_document()
 
 
 def models_of(
@@ -222,6 +236,7 @@ def models_of(
             disease=disease,
             name=name,
             max_age_s=context.settings.selection.catalogue_max_age_s,
+            judged=_judge(context, archive).judged,
         )
     return [_model(row) for row in rows]
 
@@ -229,18 +244,25 @@ def models_of(
 def model_with_card(context: ServeContext, pacs: str, uid: str) -> ModelCardOut:
     """The release that ``uid`` (descriptor or study) names. Errors: :class:`NotFoundError`."""
     with closing(context.open_archive(pacs)) as archive:
-        candidates = _catalogue(context, archive).candidates()
-    for each in candidates:
-        if isinstance(each, Candidate) and uid in (each.uid, each.study_instance_uid):
-            return ModelCardOut(
-                sop_instance_uid=each.uid,
-                study_instance_uid=each.study_instance_uid,
-                where=each.where,
-                payload_bytes=each.total_bytes,
-                problem=each.retired or each.distrusted or None,
-                card=card_document(each.card),
-            )
+        named = [
+            _judge(context, archive).judged(each)
+            for each in _catalogue(context, archive).candidates()
+            if isinstance(each, Candidate) and uid in (each.uid, each.study_instance_uid)
+        ]
+    for each in named:
+        return ModelCardOut(
+            sop_instance_uid=each.uid,
+            study_instance_uid=each.study_instance_uid,
+            where=each.where,
+            payload_bytes=each.total_bytes,
+            problem=each.retired or each.distrusted or None,
+            card=card_document(each.card),
+        )
     raise NotFoundError(f"{pacs} holds no usable model {uid}", remedy="GET /api/v1/models lists those that it holds.")
+
+
+def _judge(context: ServeContext, archive: Archive) -> CandidateJudge:
+    return CandidateJudge(archive, policy_of(context.settings.trust, serving=True), context.configuration.cache)
 
 
 def _catalogue(context: ServeContext, archive: Archive) -> Catalogue:

@@ -18,6 +18,8 @@ COMMANDS = {
     "models": "models.list_archive",
     "show": "models.show",
     "verify": "models.verify",
+    "sign": "signing.sign",
+    "revoke": "signing.revoke",
     "fetch": "models.fetch",
     "export": "exchange.export",
     "import": "exchange.import_",
@@ -39,6 +41,9 @@ COMMANDS = {
     "keys list": "security.keys_list",
     "keys add": "security.keys_add",
     "keys revoke": "security.keys_revoke",
+    "signing-key new": "signing.key_new",
+    "signing-key list": "signing.key_list",
+    "signing-key show": "signing.key_show",
     "tls init": "security.tls_init",
     "tls check": "security.tls_check",
     "audit verify": "security.audit_verify",
@@ -48,6 +53,7 @@ COMMANDS = {
 GROUPS = {
     "jobs": "Jobs of the service: what was asked for, and what became of it.",
     "keys": "API keys: who may call the service without a person.",
+    "signing-key": "Keys that models are signed with, and those that this site trusts.",
     "tls": "Certificates of this service.",
     "audit": "The record of who did what.",
 }

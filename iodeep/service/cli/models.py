@@ -20,11 +20,12 @@ from iodeep.ports import Archive, Level, Wanted
 from iodeep.selection import ModelRow, list_models
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, size, table
-from iodeep.service.configuration import load_configuration
+from iodeep.service.configuration import Configuration, load_configuration
 from iodeep.service.library import fetch_model, local_model, read_model, study_of_model
 from iodeep.service.packing import pack_network
 from iodeep.service.storing import dicom_files, store_and_prove
 from iodeep.service.subjects import is_uid
+from iodeep.service.trusting import CandidateJudge, policy_of
 from iodeep.service.verifying import verify_model
 from pacs_bridge import open_archive
 
@@ -146,6 +147,7 @@ def list_archive(
             disease=disease,
             name=name,
             max_age_s=configuration.settings.selection.catalogue_max_age_s,
+            judged=_judge(archive, configuration).judged,
             progress=progress,
         )
         archive_name = archive.name
@@ -153,6 +155,11 @@ def list_archive(
         {"archive": archive_name, "models": [_row_document(row) for row in rows]},
         lambda console: _render_rows(console, archive_name, rows),
     )
+
+
+def _judge(archive: Archive, configuration: Configuration) -> CandidateJudge:
+    trust = policy_of(configuration.settings.trust, serving=False)
+    return CandidateJudge(archive, trust, configuration.cache)
 
 
 def _row_document(row: ModelRow) -> dict[str, Any]:
@@ -201,17 +208,17 @@ def show(
 def verify(
     model: _UidOrFile, pacs: options.Pacs = None, config: options.Config = None, json: options.Json = False
 ) -> None:
-    """Check every digest, the network's structure, and the self-test on this machine.
+    """Check every digest, the network's structure, the self-test on this machine, and who signed it.
 
     Exit code 5 when anything does not hold: such a model is never run.
     """
     output = Output(json)
-    limits = load_configuration(config).settings.run
+    settings = load_configuration(config).settings
     with (
         tempfile.TemporaryDirectory(prefix="iodeep-") as name,
         _archive_for(model, pacs, config) as archive,
         output.progress() as progress,
-        Engine(limits) as engine,
+        Engine(settings.run) as engine,
     ):
         workspace = Path(name)
         if archive is None:
@@ -219,7 +226,12 @@ def verify(
         else:
             local = fetch_model(archive, model, workspace / "object", progress=progress)
         verdict = verify_model(
-            local.descriptor_path, local.part_paths, engine, workspace / "payload", progress=progress
+            local.descriptor_path,
+            local.part_paths,
+            engine,
+            workspace / "payload",
+            trust=policy_of(settings.trust, serving=False),
+            progress=progress,
         )
     document = {
         "holds": verdict.holds,

@@ -32,6 +32,7 @@ from iodeep.service.library import fetch_descriptor, has_model, obtain_model
 from iodeep.service.selecting import Selection, SitePolicy, look_at, select_model
 from iodeep.service.stages import Plan, built, held_results, plan_of, predicted, store_lacking, told_again, volumes_of
 from iodeep.service.subjects import Subject, local_series, subject_in_folder, subject_of
+from iodeep.service.trusting import check_trusted
 from iodeep.volume import ImageSeries, Volume
 
 Document = dict[str, Any]
@@ -109,7 +110,7 @@ class JobSteps:
         return {}
 
     def run(self) -> Document:
-        """The network has been run."""
+        """The network has been run, its model trusted at that moment."""
         self._record(EventKind.INSTANCES_ACCESSED, len(self._plan.series[0].headers), "run by a model")
         prediction = self._predict()
         return {"engine": prediction.engine, "seconds": prediction.seconds}
@@ -257,6 +258,7 @@ class JobSteps:
         ).files
 
     def _predict(self) -> Prediction:
+        check_trusted(self._models, self._plan.descriptor, self._shop.policy.trust, self._place.made())
         volumes = volumes_of(self._plan, self._progress, self._cancel)
         self._said = predicted(self._plan, self._obtain(), volumes, self._shop.engine, self._progress, self._cancel)
         self._place.keep_prediction(self._said)

@@ -20,6 +20,7 @@ from iodeep.service.serving.composition import folders_of, job_board
 from iodeep.service.serving.context import DataFolders
 from iodeep.service.serving.logs import set_up_logging
 from iodeep.service.serving.supervisor import Supervisor
+from iodeep.trust_settings import TrustSettings
 
 log = logging.getLogger(__name__)
 
@@ -103,5 +104,16 @@ def lacking(configuration: Configuration) -> Iterator[str]:
         yield "no PACS is configured: jobs need one; add [pacs.NAME] to iodeep.toml."
     elif settings.default_pacs is None and len(settings.pacs) > 1:
         yield "several PACSs and no default_pacs: jobs have to name theirs."
+    yield from _trusting(settings.trust)
     if settings.serve.access.oidc is None and settings.serve.http.enabled:
         yield "no OIDC provider is configured: people come in with API keys (`iodeep keys add`)."
+
+
+def _trusting(trust: TrustSettings | None) -> Iterator[str]:
+    if trust is None:
+        yield (
+            "WARNING: there is no [trust] section: any model in the archive that fits is run, whoever made it."
+            " Say in iodeep.toml whose signatures count."
+        )
+    elif trust.unsigned == "warn":
+        yield 'WARNING: unsigned models are run too: unsigned is "warn" under [trust].'

@@ -61,7 +61,7 @@ class _Shop:
                 models_from=context.serve.models_from or context.settings.default_pacs or "",
                 cache=context.configuration.cache,
                 spool=context.folders.spool,
-                policy=site_policy(context.settings),
+                policy=site_policy(context.settings, serving=True),
                 engine=Engine(context.settings.run),
                 record=context.open_audit().record,
             )

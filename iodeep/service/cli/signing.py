@@ -1,0 +1,213 @@
+"""Commands about who vouches for a model: signing keys, signing, withdrawing."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cryptography import x509
+from rich.console import Console
+from rich.markup import escape
+
+from iodeep.errors import InputError, SettingsError
+from iodeep.service.cli import options
+from iodeep.service.cli.output import Output, table
+from iodeep.service.configuration import load_configuration, signing_passphrase
+from iodeep.service.library import local_model, read_model
+from iodeep.service.signing import sign_model, write_new_key
+from iodeep.service.storing import store_and_prove
+from iodeep.service.subjects import is_uid
+from iodeep.trust.policy import TrustPolicy, trust_policy
+from iodeep.trust.revocations import RevocationList, Revocations, write_revocations
+from iodeep.trust.signatures import SigningKey, key_id_of, read_public, read_signing_key
+from iodeep.trust.signatures.keys import is_encrypted
+from iodeep.trust_settings import SignerRole
+from pacs_bridge import open_archive
+
+LIST_DAYS = 90
+
+Key = Annotated[
+    Path,
+    typer.Option("--key", help="Your signing key, a PEM file; its passphrase: IODEEP_KEY_PASSPHRASE, or asked for."),
+]
+
+
+def key_new(
+    out: Annotated[Path, typer.Option("--out", help="File for the private key; the public key goes beside it.")],
+    no_passphrase: Annotated[
+        bool, typer.Option("--no-passphrase", help="Don't encrypt the file: only for where nobody is to be asked.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Make an Ed25519 key for signing models.
+
+    The private key's file is for you alone (mode 0600) and encrypted with a passphrase: from the variable
+    IODEEP_KEY_PASSPHRASE, or asked for. Give the public key to the sites that shall trust you.
+
+    Example: `iodeep signing-key new --out developer.pem`
+    """
+    public = write_new_key(out, "" if no_passphrase else _new_passphrase())
+    identifier = _identifier(public)
+
+    def render(console: Console) -> None:
+        console.print(escape(f"Private key {out}, public key {public}."))
+        console.print(
+            f"Key identifier {identifier}: tell it to others by telephone or on paper, so that they can compare it."
+        )
+
+    Output(json).answer({"private": str(out), "public": str(public), "id": identifier}, render)
+
+
+def key_list(config: options.Config = None, json: options.Json = False) -> None:
+    """Show the keys that this site trusts: with what, for what, until when."""
+    policy = _policy(config)
+    keys = [
+        {
+            "name": key.rules.name,
+            "id": key.identifier,
+            "kind": "CA" if isinstance(key.public, x509.Certificate) else "Ed25519",
+            "roles": [role.value for role in key.rules.roles],
+            "developers": list(key.rules.developers),
+            "modalities": list(key.rules.modalities),
+            "until": key.rules.until.isoformat() if key.rules.until else None,
+        }
+        for key in policy.keys
+    ]
+
+    def render(console: Console) -> None:
+        rows = table(None, "name", "roles", "developers", "modalities", "until", "key")
+        for key in keys:
+            texts = [", ".join(key[name] or ["all"]) for name in ("roles", "developers", "modalities")]
+            rows.add_row(escape(str(key["name"])), *map(escape, texts), str(key["until"] or "-"), str(key["id"]))
+        console.print(rows if keys else "This site trusts nobody: name keys under [[trust.keys]] in iodeep.toml.")
+
+    Output(json).answer({"keys": keys}, render)
+
+
+def key_show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A public key or certificate, a PEM file.")],
+    json: options.Json = False,
+) -> None:
+    """Show the identifier of a public key or certificate, to be compared with what its owner says."""
+    identifier = _identifier(file)
+    Output(json).answer({"id": identifier}, lambda console: console.print(identifier))
+
+
+def sign(
+    model: Annotated[
+        str, typer.Argument(metavar="OBJECT|UID", help="A model's folder or descriptor file, or its UID in an archive.")
+    ],
+    key: Key,
+    role: Annotated[SignerRole, typer.Option("--role", help="As what you vouch for it.")],
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", help="The key's certificate: then it is signed by CMS.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="The last day on which the signature counts, as 2027-12-31.")
+    ] = None,
+    pacs: options.Pacs = None,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Sign a model: you vouch for its card, its networks, and the attributes that it is found by.
+
+    The signature is a small DICOM instance of its own in the model's study; nothing that exists is changed, and others may
+    sign too. In a folder it is put beside the descriptor; for a UID it is sent to the archive and proved to be there.
+
+    Example: `iodeep sign brain-object --key developer.pem --role developer`
+    """
+    output, last = Output(json), _day(until) if until else None
+    if not Path(model).exists() and not is_uid(model):
+        raise InputError(f"{model} does not exist, and it is not a UID either")
+    signer = _signing_key(key, certificate)
+    with tempfile.TemporaryDirectory(prefix="iodeep-") as name:
+        if Path(model).exists():
+            path = local_model(Path(model)).descriptor_path
+            written, where = sign_model(read_model(None, model, Path(name)), signer, role, path.parent, last), "written"
+        else:
+            with (
+                output.progress() as progress,
+                open_archive(load_configuration(config).settings.archive(pacs)) as archive,
+            ):
+                written = sign_model(read_model(archive, model, Path(name)), signer, role, Path(name), last)
+                store_and_prove(archive, [written], progress=progress)
+                where = f"stored in {archive.name}, and proved to be there"
+    document = {"signature": written.name, "role": role.value, "key": signer.type_and_id, "where": where}
+    said = f"Signed as {role.value} with {signer.type_and_id}: {written.name}, {where}."
+    output.answer(document, lambda console: console.print(escape(said)))
+
+
+def revoke(
+    what: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY|MANIFEST", help="A key's identifier, or a manifest's SHA-256.")
+    ] = None,
+    key: Key = ...,  # type: ignore[assignment]  # typer: it has to be given
+    file: Annotated[Path, typer.Option("--list", help="The list; made if it isn't there.")] = ...,  # type: ignore[assignment]
+    reason: Annotated[str, typer.Option("--reason", help="Shown wherever it is refused.")] = "withdrawn",
+    days: Annotated[int, typer.Option("--days", min=1, help="How long the list may be relied on.")] = LIST_DAYS,
+    json: options.Json = False,
+) -> None:
+    """Withdraw keys or models: they are added to the site's list, and the list is signed anew.
+
+    Without KEY or MANIFEST the list is only made good for longer. A list that is out of date withdraws everything.
+
+    Example: `iodeep revoke --list revoked.json --key hospital.pem`
+    """
+    signer = _signing_key(key, None)
+    now = datetime.now(UTC).replace(microsecond=0)
+    last = now.date() + timedelta(days=days)
+    revoked = RevocationList(issued_at=now, valid_until=last)
+    if file.exists():
+        known = Revocations(file, signer.private.public_key()).read()  # type: ignore[arg-type]  # Ed25519, as no certificate was given
+        revoked = known.model_copy(update={"issued_at": now, "valid_until": last})
+    for each in what or ():
+        revoked = revoked.with_revoked(each.strip().lower(), reason, now, last)
+    write_revocations(file, revoked, signer)
+    said = f"{len(revoked.keys)} keys and {len(revoked.manifests)} models are revoked; the list is good until {last}."
+    document = revoked.model_dump(mode="json")
+    Output(json).answer(document, lambda console: console.print(said))
+
+
+def _policy(config: Path | None) -> TrustPolicy:
+    trust = load_configuration(config).settings.trust
+    if trust is None:
+        raise SettingsError(
+            "iodeep.toml says nothing of whom to trust", remedy="Add a [trust] section (docs/trust.md)."
+        )
+    return trust_policy(trust, serving=False)
+
+
+def _identifier(path: Path) -> str:
+    public = read_public(path)
+    return key_id_of(public.public_key() if isinstance(public, x509.Certificate) else public)
+
+
+def _signing_key(path: Path, certificate: Path | None) -> SigningKey:
+    return read_signing_key(path, _passphrase(path) if is_encrypted(path) else "", certificate)
+
+
+def _passphrase(path: Path) -> str:
+    given = signing_passphrase()
+    if given is None and not sys.stdin.isatty():
+        raise InputError(f"the key in {path} is encrypted", remedy="Set the variable IODEEP_KEY_PASSPHRASE.")
+    return given or str(typer.prompt(f"Passphrase of {path}", hide_input=True, err=True))
+
+
+def _new_passphrase() -> str:
+    given = signing_passphrase()
+    if given is None and not sys.stdin.isatty():
+        raise InputError(
+            "a new key needs a passphrase", remedy="Set the variable IODEEP_KEY_PASSPHRASE, or give --no-passphrase."
+        )
+    return given or str(typer.prompt("Passphrase for the new key", hide_input=True, confirmation_prompt=True, err=True))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"{text!r} is no day", expected="one such as 2027-12-31") from error

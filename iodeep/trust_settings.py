@@ -1,0 +1,67 @@
+"""What ``iodeep.toml`` says about whom the site trusts with models (``[trust]``)."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from iodeep.serve_settings import FrozenSettings
+
+
+class SignerRole(StrEnum):
+    """As what somebody vouches for a model."""
+
+    DEVELOPER = "developer"
+    REGULATOR = "regulator"
+    HOSPITAL = "hospital"
+
+
+class TrustedKeySettings(FrozenSettings):
+    """A key or a CA that the site trusts, and with what."""
+
+    name: Annotated[str, Field(min_length=1)]
+    file: Path
+    """PEM: an Ed25519 public key, or a CA certificate whose holders sign with CMS."""
+    roles: Annotated[tuple[SignerRole, ...], Field(min_length=1)]
+    developers: tuple[str, ...] = ("*",)
+    """Names of developers, as cards have them, whose models it may sign; ``*`` and ``?`` match anything."""
+    modalities: tuple[str, ...] = ()
+    """Modalities of models that it may sign; empty: all."""
+    subject: str = "*"
+    """Of a CA: the subject (RFC 4514) of certificates that count; ``*`` and ``?`` match anything."""
+    until: date | None = None
+    """The last day on which it is trusted."""
+
+
+class RevocationSettings(FrozenSettings):
+    """The site's list of what is withdrawn, and the public key that it is signed with."""
+
+    file: Path
+    key: Path
+
+
+class TrustSettings(FrozenSettings):
+    """Whom the site trusts with what, and what it asks of a model besides."""
+
+    keys: tuple[TrustedKeySettings, ...] = ()
+    roles: tuple[SignerRole, ...] = (SignerRole.DEVELOPER,)
+    """As what a model has to be signed, each by somebody who is trusted for it."""
+    unsigned: Literal["refuse", "warn"] | None = None
+    """None: the service refuses, the command line warns."""
+    minimum_cases: Annotated[int, Field(ge=0)] = 0
+    licences: tuple[str, ...] = ()
+    """SPDX identifiers that are accepted; empty: all."""
+    research: bool = False
+    """Whether models that are for research alone may run."""
+    revocation: RevocationSettings | None = None
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [key.name for key in self.keys]
+        if len(set(names)) != len(names):
+            raise ValueError("two trusted keys have the same name")
+        return self
