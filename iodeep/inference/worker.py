@@ -20,7 +20,7 @@ from iodeep.errors import IODeepError
 from iodeep.inference.confinement import confine
 from iodeep.inference.containment import contain
 
-ALWAYS = ("onnx", "google.protobuf.message")
+ALWAYS = ("onnx", "google.protobuf.message", "numpy.ma", "numpy.random")
 """What every network needs and nothing has imported before."""
 
 
