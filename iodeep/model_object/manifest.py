@@ -118,6 +118,8 @@ class Manifest(_Closed):
     files: Annotated[tuple[PayloadFile, ...], Field(strict=False, min_length=1, max_length=128)]
     parts: Annotated[tuple[PartEntry, ...], Field(strict=False, min_length=1, max_length=MAX_PARTS)]
     self_test: SelfTestEntry | None
+    packed_despite: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
+    """What the packer's search for patients' data found and somebody answered for; left out where there was nothing."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -179,6 +181,8 @@ def canonical_json(document: Any) -> bytes:
 def manifest_bytes(manifest: Manifest) -> bytes:
     """The canonical encoding; its SHA-256 is the manifest's digest."""
     document = manifest.model_dump(mode="json", exclude={"card"})
+    if manifest.packed_despite is None:
+        del document["packed_despite"]  # as manifests were before there was such a field
     return canonical_json({**document, "card": card_document(manifest.card)})
 
 

@@ -69,12 +69,13 @@ def pack_model(
     part_size: int = DEFAULT_PART_SIZE,
     self_test: SelfTest | None = None,
     packed_at: datetime | None = None,
+    packed_despite: str | None = None,
     progress: ProgressSink = no_progress,
 ) -> PackedModel:
     """Write a model to ``out``, a folder that does not exist yet or is empty.
 
     ``files``: exactly the names that the card's network lists. ``part_size``: bytes of payload in one instance; odd
-    ones are allowed. Raises CardError for text that DICOM cannot carry, InputError for files, part size and
+    ones are allowed. ``packed_despite``: recorded in the manifest. Raises CardError for text that DICOM cannot carry, InputError for files, part size and
     self-test, LocalStorageError where the disk refuses, IntegrityError where reading back finds something else.
     """
     _check_text(card)
@@ -84,7 +85,7 @@ def pack_model(
         check_can_fail(self_test, card)
     encoded_test = self_test.encode() if self_test else None
     scans = scan_all(sources, part_size, progress)
-    manifest = _manifest(card, sources, scans, encoded_test, packed_at or datetime.now(UTC))
+    manifest = _manifest(card, sources, scans, encoded_test, packed_at or datetime.now(UTC), packed_despite)
     with whole_folder(out) as folder:
         names = _write(folder, manifest, sources, encoded_test, progress)
         check_unchanged(sources)
@@ -123,7 +124,12 @@ def _check_part_size(part_size: int) -> None:
 
 
 def _manifest(
-    card: ModelCard, sources: list[Source], scans: list[Scan], self_test: bytes | None, packed_at: datetime
+    card: ModelCard,
+    sources: list[Source],
+    scans: list[Scan],
+    self_test: bytes | None,
+    packed_at: datetime,
+    packed_despite: str | None,
 ) -> Manifest:
     series = Series(
         descriptor=_fresh_uid(),
@@ -147,6 +153,7 @@ def _manifest(
         files=files,
         parts=_parts(sources, scans, series),
         self_test=_self_test_entry(self_test),
+        packed_despite=packed_despite,
     )
 
 

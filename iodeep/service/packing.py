@@ -19,9 +19,10 @@ from iodeep.model_object import DEFAULT_PART_SIZE, ExpectedClass, PackedModel, S
 from iodeep.packing import payload_files
 from iodeep.ports import ProgressSink, no_progress
 from iodeep.prediction import Prediction
+from iodeep.service.privacy import check_privacy
 from iodeep.service.subjects import local_series
 from iodeep.trust import verify_object
-from iodeep.volume import Volume, open_series
+from iodeep.volume import SeriesFiles, Volume, open_series
 
 SELF_TEST_VOXELS = 64
 """Longest edge of a self-test's input, so that a descriptor stays within a few hundred KB."""
@@ -44,16 +45,30 @@ def pack_network(
     *,
     self_test_series: Path | None = None,
     part_size: int = DEFAULT_PART_SIZE,
+    despite_privacy: str | None = None,
     progress: ProgressSink = no_progress,
 ) -> PackedAndChecked:
-    """Pack, and prove that what was written can be read back and verified."""
+    """Pack, and prove that what was written can be read back and verified.
+
+    ``despite_privacy``: why the object may carry what looks like a patient's data; recorded in it where something does.
+    """
     files = payload_files(network, card)
     for name in card.network.files:
         check_network(files[name], card, folder=files[name].parent)
-    inputs = _inputs(card, self_test_series)
+    series = _series(card, self_test_series)
+    packed_despite = check_privacy(card, files, series.headers if series else (), despite_privacy)
+    inputs = _inputs(card, series)
     prediction = engine.run(card, files, inputs, progress=progress)
     self_test = _recorded(inputs, prediction)
-    model = pack_model(card, files, out, part_size=part_size, self_test=self_test, progress=progress)
+    model = pack_model(
+        card,
+        files,
+        out,
+        part_size=part_size,
+        self_test=self_test,
+        packed_despite=packed_despite,
+        progress=progress,
+    )
     report = verify_object(model.descriptor, model.parts, progress=progress)
     if not report.holds:
         raise IntegrityError(f"the object in {out} could not be read back: {' '.join(report.sentences)}")
@@ -61,9 +76,16 @@ def pack_network(
     return PackedAndChecked(model, self_test, prediction.engine)
 
 
-def _inputs(card: ModelCard, series: Path | None) -> dict[str, Volume]:
+def _inputs(card: ModelCard, series: SeriesFiles | None) -> dict[str, Volume]:
+    """The self-test's inputs: voxels and an affine, and nothing else of the series."""
     if series is None:
         return {asked.name: phantom(asked.modality) for asked in card.inputs}
+    return {card.inputs[0].name: small_version(open_series(series).read_volume())}
+
+
+def _series(card: ModelCard, series: Path | None) -> SeriesFiles | None:
+    if series is None:
+        return None
     if len(card.inputs) > 1:
         raise InputError(
             f"{card.name} needs {len(card.inputs)} series; a self-test out of one is not possible",
@@ -72,7 +94,7 @@ def _inputs(card: ModelCard, series: Path | None) -> dict[str, Volume]:
     found = local_series(series)
     if len(found) > 1:
         raise InputError(f"{series} holds {len(found)} series", expected="one, for the self-test")
-    return {card.inputs[0].name: small_version(open_series(found[0]).read_volume())}
+    return found[0]
 
 
 def small_version(volume: Volume) -> Volume:

@@ -43,6 +43,13 @@ def pack(
     part_size: Annotated[
         int | None, typer.Option("--part-size", min=1024, help="Bytes of payload in one part; 64 MiB without it.")
     ] = None,
+    despite_privacy: Annotated[
+        str | None,
+        typer.Option(
+            "--despite-privacy",
+            help="Why what looks like a patient's data is none; recorded in the object where something does.",
+        ),
+    ] = None,
     for_pacs: Annotated[
         str | None, typer.Option("--for", help="Pack for this archive: its max_part_size is kept to.")
     ] = None,
@@ -53,6 +60,7 @@ def pack(
 
     The network's structure is checked, its self-test recorded, every byte put under a digest. The object is one DICOM
     study: a small descriptor, and parts that carry the files. Nothing is sent anywhere: `iodeep store` does that.
+    A network, card or self-test that seems to say who a patient is is refused.
 
     Example: `iodeep pack brain.onnx --card card.yaml --out brain-object`
     """
@@ -66,6 +74,7 @@ def pack(
             out,
             engine,
             self_test_series=self_test,
+            despite_privacy=despite_privacy,
             part_size=min(part_size or largest, largest) if for_pacs else part_size or largest,
             progress=progress,
         )
@@ -275,6 +284,7 @@ def _descriptor_document(descriptor: ModelDescriptor) -> dict[str, Any]:
         "parts": len(descriptor.parts),
         "payload_bytes": descriptor.total_bytes,
         "self_test": descriptor.self_test is not None,
+        "packed_despite": manifest.packed_despite,
     }
 
 
@@ -299,6 +309,7 @@ def _render_descriptor(console: Console, descriptor: ModelDescriptor) -> None:
         "developer": f"{card.developer.name}, {card.developer.contact}",
         "licence": f"{card.licence.spdx}, {card.licence.source}",
         "parents": "\n".join(card.parents),
+        "packed despite": manifest.packed_despite,
         "self-test": "carried" if descriptor.self_test else "none",
         "packed": f"{manifest.packed_at:%Y-%m-%d %H:%M} by {manifest.packer.name} {manifest.packer.version}",
         "patient ID": descriptor.patient_id,
