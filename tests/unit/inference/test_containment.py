@@ -232,3 +232,61 @@ def test_an_idle_process_stands_still(tmp_path: Path) -> None:
 
 def _unprivileged(stranger: bool) -> bool:
     return stranger or os.geteuid() != 0
+
+
+EVERY_STEP: tuple[dict[str, Any], ...] = (
+    {"step": "orient", "axes": "RAS"},
+    {"step": "crop_foreground", "above": 0.0, "margin": 1},
+    {"step": "resample_spacing", "mm": [1.3, 1.2, 1.1], "interpolation": "linear"},
+    {"step": "resample_spacing", "mm": [1.2, 1.1, 1.0], "interpolation": "nearest"},
+    {"step": "resize", "shape": [9, 8, 7], "interpolation": "cubic"},
+    {"step": "window", "center": 0.5, "width": 1},
+    {"step": "clip_percentiles", "lower": 1, "upper": 99, "foreground_above": 0.1},
+    {"step": "z_score", "foreground_above": 0.1},
+    {"step": "scale_range"},
+    {"step": "scale_shift", "scale": 2, "shift": 1},
+    {"step": "clip", "low": 0, "high": 2},
+    {"step": "pad_to_multiple", "multiple": 4},
+)
+EVERY_TIDYING: tuple[dict[str, Any], ...] = (
+    {"step": "largest_component"},
+    {"step": "fill_holes"},
+    {"step": "minimum_volume", "ml": 0.001},
+)
+
+
+@pytest.mark.parametrize(
+    ("steps", "post", "decode"),
+    [
+        *(((step,), (), "argmax") for step in EVERY_STEP),
+        *(((), (step,), decode) for step in EVERY_TIDYING for decode in ("argmax", "threshold")),
+        (EVERY_STEP, EVERY_TIDYING, "argmax"),
+    ],
+)
+def test_a_contained_process_lacks_no_module_of_any_step(
+    tmp_path: Path, steps: tuple[dict[str, Any], ...], post: tuple[dict[str, Any], ...], decode: str
+) -> None:
+    """What a step imports at its first use has to be there before: afterwards there is no file system."""
+    model = card(steps=steps, post=post, segmentation={"decode": decode, "threshold": 0.5})
+    files, volumes = {NETWORK: tiny_segmenter(tmp_path / NETWORK)}, {"image": volume(noise((9, 10, 11)))}
+    with Engine(RunSettings(threads=1)) as engine:
+        assert engine.run(model, files, volumes, probabilities=True).segmentation
+
+
+def test_two_inputs_are_brought_together_in_a_contained_process(tmp_path: Path) -> None:
+    model = card(inputs=("image", "other"))
+    path = tiny_segmenter(tmp_path / NETWORK, inputs=2)
+    first, second = volume(noise((9, 10, 11))), volume(noise((9, 10, 11)), (1.9, 1.0, 1.0))
+    with Engine(RunSettings(threads=1)) as engine:
+        assert engine.run(model, {NETWORK: path}, {"image": first, "other": second}).segmentation
+
+
+def test_a_card_that_needs_more_modules_gets_another_process(tmp_path: Path) -> None:
+    files, volumes = {NETWORK: tiny_segmenter(tmp_path / NETWORK)}, {"image": volume(noise((9, 10, 11)))}
+    with Engine(RunSettings(threads=1)) as engine:
+        engine.run(card(), files, volumes)
+        first = engine.pid
+        engine.run(card(post=EVERY_TIDYING), files, volumes)
+        second = engine.pid
+        engine.run(card(), files, volumes)
+        assert first != second == engine.pid
