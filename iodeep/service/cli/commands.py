@@ -24,6 +24,7 @@ COMMANDS = {
     "export": "exchange.export",
     "import": "exchange.import_",
     "send": "exchange.send",
+    "catalogue": "exchange.catalogue",
     "select": "series.select",
     "run": "series.run",
     "why": "reasons.why",

@@ -16,16 +16,18 @@ from iodeep.errors import ExitCode, InputError
 from iodeep.inference import Engine
 from iodeep.model_object import ModelDescriptor
 from iodeep.ports import ProgressSink
+from iodeep.selection import Candidate, Catalogue
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, people, size
 from iodeep.service.configuration import load_configuration
 from iodeep.service.exchange.card_page import QUALIFICATIONS
+from iodeep.service.exchange.catalogue import INDEX, write_catalogue
 from iodeep.service.exchange.exporting import export_model
 from iodeep.service.exchange.importing import ArrivedModel, check_accepted, receive, store_arrived
 from iodeep.service.exchange.sending import send_model
 from iodeep.service.library import LocalModel, fetch_model, local_model
 from iodeep.service.subjects import is_uid
-from iodeep.service.trusting import policy_of
+from iodeep.service.trusting import CandidateJudge, policy_of
 from pacs_bridge import open_archive
 
 
@@ -157,6 +159,35 @@ def send(
     output.answer(document, lambda console: console.print(_stored(held.instances, held.held_before, names[1])))
 
 
+def catalogue(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pages; new or empty.")],
+    title: Annotated[str, typer.Option("--title", help="What the first page is called.")] = "Models",
+    pacs: options.Pacs = None,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Write the models of an archive as web pages that a site can publish.
+
+    Cards with intended use, limits, evidence and licence. The pages hold no script and fetch nothing. Models that cannot
+    be used, or that the site does not trust, are left out and named.
+    """
+    output = Output(json)
+    configuration = load_configuration(config)
+    with output.progress() as progress, open_archive(configuration.settings.archive(pacs)) as archive:
+        judge = CandidateJudge(archive, policy_of(configuration.settings.trust, serving=False), configuration.cache)
+        found = Catalogue(archive, configuration.cache).candidates(progress=progress)
+        judged = [judge.judged(each) if isinstance(each, Candidate) else each for each in found]
+        published = write_catalogue(judged, out, title)
+    document = {"out": str(out / INDEX), "models": published.shown, "left_out": list(published.left_out)}
+
+    def render(console: Console) -> None:
+        console.print(f"{published.shown} models: open {escape(str(out / INDEX))}")
+        for left in published.left_out:
+            console.print(f"left out: {escape(left)}")
+
+    output.answer(document, render)
+
+
 def _found(model: str, pacs: str | None, config: Path | None, workspace: Path, progress: ProgressSink) -> LocalModel:
     if Path(model).exists():
         return local_model(Path(model))
@@ -197,6 +228,7 @@ def _show_terms(descriptor: ModelDescriptor, arrived: ArrivedModel) -> None:
         "Intended use": [card.intended_use.purpose, f"For {card.intended_use.users}"],
         "Limits": list(card.intended_use.limits),
         "Qualification": [QUALIFICATIONS[card.qualification]],
+        **({"Packed despite": [despite]} if (despite := descriptor.manifest.packed_despite) else {}),
     }.items():
         console.print(f"[bold]{name}[/]")
         for line in lines:

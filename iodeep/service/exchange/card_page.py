@@ -100,7 +100,7 @@ def _rows(card: ModelCard, identity: ModelIdentity, study: str, total_bytes: int
     yield "Licence", [card.licence.spdx, *([card.licence.text] if card.licence.text else [])]
     yield "Source", [card.licence.source]
     yield "Developer", [f"{card.developer.name}, {card.developer.contact}", *filter(None, [card.developer.url])]
-    yield "Eats", [_input(each) for each in card.inputs]
+    yield "Takes", [_input(each) for each in card.inputs]
     yield (
         "Gives",
         [
@@ -115,7 +115,8 @@ def _rows(card: ModelCard, identity: ModelIdentity, study: str, total_bytes: int
     yield "Trained on", [card.training.description + (f" ({card.training.cases} cases)" if card.training.cases else "")]
     yield "Evidence", [_figure(each) for each in card.performance] or ["None was given."]
     yield "Released", [card.released.isoformat()]
-    yield "Size", [f"{total_bytes} bytes in {len(card.network.files)} networks"]
+    networks = "1 network" if len(card.network.files) == 1 else f"{len(card.network.files)} networks"
+    yield "Size", [f"{total_bytes / 1e6:.1f} MB, {networks}"]
     yield "Study", [study]
     yield "Descriptor", [identity.sop_instance_uid]
     yield "Manifest, SHA-256", [identity.manifest_sha256]
@@ -166,7 +167,8 @@ def _segments(card: ModelCard) -> str:
     swatches = "".join(
         '<li><svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">'
         f'<rect width="16" height="16" rx="4" fill="rgb({",".join(map(str, each.rgb))})"/></svg>{escape(each.label)}'
-        f'<span class="muted"> {escape(each.type.meaning)}</span></li>'
+        + ("" if each.type.meaning == each.label else f'<span class="muted"> {escape(each.type.meaning)}</span>')
+        + "</li>"
         for each in card.segmentation.segments
     )
     return f'<section class="card"><h2>Segments</h2><ul class="segments">{swatches}</ul></section>'
