@@ -46,7 +46,7 @@ class Engine:
         self._limits = limits
         self._process: WorkerProcess | None = None
         self._modules: frozenset[str] | None = None
-        self._lacking: tuple[str, ...] = ()
+        self._lacking: tuple[str, ...] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -56,14 +56,14 @@ class Engine:
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """A sentence on each layer of containment that the last process could not have; empty is as it should be."""
-        return self._lacking
+        """A sentence on each layer of containment that this engine's processes don't have; empty is as it should be.
 
-    def examine(self) -> tuple[str, ...]:
-        """Start a process, contain it and say what it lacks; a run that needs more modules starts another."""
+        Where none was contained yet, one is started to find out.
+        """
         with self._lock:
-            self._enclosed(frozenset())
-            return self._lacking
+            if self._lacking is None:
+                self._enclosed(frozenset())
+            return self._lacking or ()
 
     def run(
         self,

@@ -21,6 +21,7 @@ from pydicom.uid import (
 from iodeep.errors import IODeepError
 from iodeep.results.kinds import COMPREHENSIVE_3D_SR_STORAGE, LABEL_MAP_SEGMENTATION_STORAGE, SEGMENTATION_STORAGE
 from iodeep.service.configuration import Configuration
+from iodeep.service.containing import DECISIVE, REMEDY, lacking_layers
 from iodeep.settings import PacsSettings
 from iodeep.terms import RAW_DATA_STORAGE
 from pacs_bridge import open_archive
@@ -53,6 +54,7 @@ def examine(configuration: Configuration, pacs: str | None) -> list[Finding]:
     return [
         *(_package(name) for name in _PACKAGES),
         _providers(),
+        *_containment(),
         *(_decoder(syntax) for syntax in _SYNTAXES),
         Finding("settings", True, str(origin)),
         _cache(configuration),
@@ -71,6 +73,14 @@ def _providers() -> Finding:
     from iodeep.inference.onnx_runtime import execution_providers  # a tenth of a second that `iodeep echo` does without
 
     return Finding("execution providers", True, ", ".join(execution_providers()))
+
+
+def _containment() -> list[Finding]:
+    """Each layer that this machine refuses to the process that runs networks."""
+    lacking = lacking_layers()
+    if not lacking:
+        return [Finding("containment", True, "networks run with no way to files, network, programs or other processes")]
+    return [Finding("containment", layer != DECISIVE, f"{sentence} {REMEDY}") for layer, sentence in lacking.items()]
 
 
 def _decoder(syntax: UID) -> Finding:

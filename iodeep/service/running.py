@@ -143,7 +143,7 @@ def run_choice(
         seconds=watch.seconds,
         network_seconds=prediction.seconds,
         engine=prediction.engine,
-        warnings=(*told, *(warning for each in choice.series for warning in each.warnings)),
+        warnings=(*told, *engine.lacking, *(warning for each in choice.series for warning in each.warnings)),
     )
 
 

@@ -120,7 +120,7 @@ class JobSteps:
         results = built(self._plan, self._prediction())
         write_results(results, self._place.results)
         warnings = [warning for each in self._plan.series for warning in each.warnings]
-        return {"findings": list(results.sentences), "warnings": warnings}
+        return {"findings": list(results.sentences), "warnings": [*self._shop.engine.lacking, *warnings]}
 
     def store(self) -> Document:
         """The archive has said that it has them."""

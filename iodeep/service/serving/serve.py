@@ -15,6 +15,7 @@ from iodeep.serve_settings import ServeRole
 from iodeep.service.access import check_safe_to_serve
 from iodeep.service.audit import AuditEvent, EventKind, open_audit
 from iodeep.service.configuration import Configuration
+from iodeep.service.containing import lacking_layers
 from iodeep.service.serving.children import children_of
 from iodeep.service.serving.composition import folders_of, job_board
 from iodeep.service.serving.context import DataFolders
@@ -105,6 +106,7 @@ def lacking(configuration: Configuration) -> Iterator[str]:
     elif settings.default_pacs is None and len(settings.pacs) > 1:
         yield "several PACSs and no default_pacs: jobs have to name theirs."
     yield from _trusting(settings.trust)
+    yield from (f"WARNING: {sentence}" for sentence in lacking_layers().values())
     if settings.serve.access.oidc is None and settings.serve.http.enabled:
         yield "no OIDC provider is configured: people come in with API keys (`iodeep keys add`)."
 

@@ -27,7 +27,10 @@ LAYERS_OF_CALLS = {
 _PROGRAM = """#!{python} -I
 import errno, os, sys
 from iodeep.inference import containment, containment_kernel as kernel, worker
-import ctypes, mmap, resource, signal, socket, subprocess, threading, onnx, onnxruntime, iodeep.inference.pipeline
+import ctypes, importlib, mmap, resource, signal, socket, subprocess, threading, onnxruntime, iodeep.inference.pipeline
+
+for module in worker.ALWAYS:
+    importlib.import_module(module)
 
 def answer(request, files, sessions, line):
     outcomes = {{}}

@@ -17,6 +17,7 @@ import pytest
 
 from iodeep.inference import Engine
 from iodeep.inference.containment import LAYERS, told
+from iodeep.service.containing import DECISIVE, lacking_layers
 from iodeep.settings import RunSettings
 from tests.networks import tiny_segmenter
 from tests.unit.inference.helpers import NETWORK, card, noise, volume
@@ -213,12 +214,22 @@ def test_it_holds_no_rights_and_no_descriptors_but_its_own(tmp_path: Path, groun
 
 def test_a_run_says_what_is_lacking_and_nothing_where_all_is_there(tmp_path: Path) -> None:
     with Engine(RunSettings(threads=1)) as engine:
-        said = engine.examine()
+        said = engine.lacking
         engine.run(card(), {NETWORK: tiny_segmenter(tmp_path / NETWORK)}, {"image": volume(noise((5, 6, 7)))})
         assert engine.lacking == said
     reasons = dict.fromkeys(LAYERS, "Function not implemented")
     assert len(told(reasons)) == len(LAYERS)
     assert all(sentence.endswith("(Function not implemented).") for sentence in told(reasons))
+
+
+def test_the_service_and_the_doctor_say_what_the_machine_refuses() -> None:
+    with Engine(RunSettings(threads=1)) as engine:
+        assert tuple(lacking_layers().values()) == engine.lacking
+
+
+def test_a_containment_that_cannot_be_tried_is_said_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    assert DECISIVE in lacking_layers()
 
 
 def test_an_idle_process_stands_still(tmp_path: Path) -> None:
