@@ -117,6 +117,7 @@ class TrustPolicy:
             return TrustVerdict((), (_line(error),))
         good: list[GoodSignature] = []
         not_counted: list[str] = []
+        altered: list[str] = []
         refusals = [*_revoked_model(model, revoked), *self._terms(model.card)]
         if len(signatures) > MOST_SIGNATURES:
             refusals.append(f"it bears more than {MOST_SIGNATURES} signatures: remove those that are not needed")
@@ -124,14 +125,15 @@ class TrustPolicy:
             try:
                 good.append(self._counted(signature, model, revoked, now))
             except IntegrityError as error:
-                refusals.append(_line(error))
+                altered.append(_line(error))
             except _DoesNotCountError as reason:
                 not_counted.append(str(reason))
             except Exception as error:  # boundary: a certificate from outside makes its reader raise whatever it will
-                refusals.append(f"{signature.where} cannot be read ({error}): remove that instance from the archive")
+                altered.append(f"{signature.where} cannot be read ({error}): remove that instance from the archive")
+        refusals += altered
         missing = [role.value for role in self.settings.roles if role not in {each.role for each in good}]
         if missing and (signatures or self.refuse_unsigned):
-            refusals += not_counted or [_unsigned(missing, signatures)]
+            refusals += not_counted or ([] if altered else [_unsigned(missing, signatures)])
             return TrustVerdict(tuple(good), tuple(refusals))
         warnings = [_unsigned(missing, signatures)] if missing else not_counted
         return TrustVerdict(tuple(good), tuple(refusals), tuple(warnings))

@@ -22,6 +22,7 @@ from iodeep.selection import (
 from iodeep.service.cli.output import Output, people, table, write_json
 from iodeep.service.configuration import Configuration
 from iodeep.service.selecting import site_policy
+from iodeep.service.trusting import CandidateJudge, policy_of
 from pacs_bridge import open_archive
 
 
@@ -56,7 +57,7 @@ def _write_page(page: Path, text: str) -> None:
 def _candidates(
     models: str | None, configuration: Configuration, progress: ProgressSink
 ) -> list[Candidate | UnusableModel]:
-    """Models of a folder, or of an archive."""
+    """Models of a folder, or of an archive, there with why the site does not trust them."""
     if models is None:
         raise InputError(
             "no models were named to decide among", remedy="Give --models FOLDER (objects or cards) or --models PACS."
@@ -64,7 +65,9 @@ def _candidates(
     if Path(models).is_dir():
         return candidates_in_folder(Path(models))
     with open_archive(configuration.settings.archive(models)) as archive:
-        return Catalogue(archive, configuration.cache).candidates(progress=progress)
+        judge = CandidateJudge(archive, policy_of(configuration.settings.trust, serving=False), configuration.cache)
+        found = Catalogue(archive, configuration.cache).candidates(progress=progress)
+        return [judge.judged(each) if isinstance(each, Candidate) else each for each in found]
 
 
 def _render(console: Console, summary: Summary, page: Path | None) -> None:

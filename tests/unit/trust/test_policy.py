@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from iodeep.errors import InputError, SettingsError
 from iodeep.model_object import PackedModel, read_descriptor
-from iodeep.trust.policy import trust_policy
+from iodeep.trust.policy import ModelInQuestion, trust_policy
 from iodeep.trust.revocations import RevocationList, write_revocations
 from iodeep.trust.signatures import SignerRole
 from iodeep.trust_settings import TrustSettings
@@ -259,3 +260,17 @@ def test_too_many_signatures_are_refused(model: PackedModel, tmp_path: Path) -> 
 
     assert "more than 32 signatures" in refusal
     assert read_descriptor(model.descriptor).attributes["PatientID"].startswith("AIM1.")
+
+
+def test_an_attribute_that_is_not_what_was_signed_is_named_and_a_dropped_one_is_not(
+    model: PackedModel, tmp_path: Path
+) -> None:
+    key, public = key_files(tmp_path)
+    signature, question = signed(model, key, tmp_path), ModelInQuestion.of(read_descriptor(model.descriptor))
+
+    for keyword in question.attributes:
+        changed = replace(question, attributes={**question.attributes, keyword: "something else"})
+        (refusal,) = policy(public).judge(changed, [signature], datetime.now(UTC)).refusals
+        assert f"{keyword} is not what was signed" in refusal
+    dropped = replace(question, attributes={**question.attributes, "BodyPartExamined": ""})
+    assert policy(public).judge(dropped, [signature], datetime.now(UTC)).accepted
