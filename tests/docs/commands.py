@@ -3,7 +3,7 @@
 A block that shows an ``iodeep`` command is run whole: ``$`` begins a command, ``>`` continues it, ``# exit code N`` at its
 end says how it ends (0 without it), and what follows is its output, shortened: ``…`` stands for anything, also for
 whole lines. The commands of a page run in order in one shell, in a folder with ``sample_data``; ``$PACS`` is the
-address of an archive that is empty at first.
+address of an archive that is empty at first, ``$OTHER`` that of another one.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _commands(block: Block) -> Iterator[Command]:
         yield command
 
 
-def run_in_order(commands: list[Command], folder: Path, pacs: str) -> list[Ended]:
+def run_in_order(commands: list[Command], folder: Path, pacs: str, other: str = "") -> list[Ended]:
     """Run them in one shell, which ends at the first command that ends otherwise than it should."""
     (folder / "sample_data").symlink_to(ROOT / "sample_data")
     record = folder / ".record"
@@ -82,7 +82,7 @@ def run_in_order(commands: list[Command], folder: Path, pacs: str) -> list[Ended
         for number, command in enumerate(commands)
     ]
     subprocess.run(
-        ["bash", "-c", "\n".join(steps)], cwd=folder, env=_environment(folder, pacs), check=True, timeout=280
+        ["bash", "-c", "\n".join(steps)], cwd=folder, env=_environment(folder, pacs, other), check=True, timeout=280
     )
     return [
         Ended(int((record / f"{number}.code").read_text()), (record / str(number)).read_text(encoding="utf-8"))
@@ -91,12 +91,12 @@ def run_in_order(commands: list[Command], folder: Path, pacs: str) -> list[Ended
     ]
 
 
-def _environment(folder: Path, pacs: str) -> dict[str, str]:
+def _environment(folder: Path, pacs: str, other: str) -> dict[str, str]:
     """What a user has, and nothing of the one who runs the tests."""
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     home = str(folder / ".home")
-    return {**kept, "PATH": path, "PACS": pacs, "HOME": home, "IODEEP_CACHE": str(folder / ".cache")}
+    return {**kept, "PATH": path, "PACS": pacs, "OTHER": other, "HOME": home, "IODEEP_CACHE": str(folder / ".cache")}
 
 
 def missing_line(command: Command, output: str) -> str | None:

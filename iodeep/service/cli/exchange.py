@@ -181,7 +181,9 @@ def catalogue(
     document = {"out": str(out / INDEX), "models": published.shown, "left_out": list(published.left_out)}
 
     def render(console: Console) -> None:
-        console.print(f"{published.shown} models: open {escape(str(out / INDEX))}")
+        console.print(
+            f"{'1 model' if published.shown == 1 else f'{published.shown} models'}: open {escape(str(out / INDEX))}"
+        )
         for left in published.left_out:
             console.print(f"left out: {escape(left)}")
 
