@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,12 +17,20 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 import iodeep
 from iodeep.errors import InputError, IntegrityError, IODeepError, NotTrustedError, ObjectError
-from iodeep.model_object import ObjectKind, PackedModel, read_descriptor, read_signature, recognise
+from iodeep.model_object import ObjectKind, PackedModel, Signature, read_descriptor, read_signature, recognise
 from iodeep.model_object import private_block as block
 from iodeep.service.signing import sign_model, write_new_key
 from iodeep.service.trusting import signatures_in_files
 from iodeep.trust import verify_object
-from iodeep.trust.signatures import SignerRole, SigningKey, check_signature, read_signing_key
+from iodeep.trust.signatures import (
+    SignerRole,
+    SigningKey,
+    check_signature,
+    read_signing_key,
+    sign_statement,
+    statement_of,
+)
+from iodeep.trust.signatures.signing import signed_bytes
 from tests.unit.model_object.models import brain_self_test, edit, pack_ensemble
 from tests.unit.model_object.test_archives import move_block, reencode
 from tests.unit.trust.signing import certificate_authority, issued, judged, key_files, policy, signed, write_certificate
@@ -162,6 +172,49 @@ def test_a_signature_that_was_altered_is_refused(
     edit(path, alter)
 
     assert not judged(policy(public), model, read_signature(path)).accepted
+
+
+def keys_of(kind: str, folder: Path) -> tuple[SigningKey, Path]:
+    """A key of the kind, and the file by which a site trusts it."""
+    if kind == "ed25519":
+        return key_files(folder)
+    ca = certificate_authority()
+    return issued(ca), write_certificate(folder / "ca.pem", ca)
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "cms"])
+def test_a_statement_that_was_written_anew_is_refused(model: PackedModel, tmp_path: Path, kind: str) -> None:
+    """A valid statement, and a valid signature of another one: somebody wants to be a hospital."""
+    key, public = keys_of(kind, tmp_path)
+    trust = policy(public, key={"roles": ["developer", "hospital"]}, roles=["hospital"])
+    given = signed(model, key, tmp_path)
+    wanted = statement_of(read_descriptor(model.descriptor), SignerRole.HOSPITAL, key.type_and_id, datetime.now(UTC))
+    assert judged(trust, model, sign_statement(wanted, key)).accepted
+
+    (refusal,) = judged(trust, model, replace(given, statement=wanted.encoded())).refusals
+
+    assert "does not hold" in refusal
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "cms"])
+@pytest.mark.parametrize("named", ["statement", "signature", "both"])
+def test_a_signature_that_names_another_key_is_refused(
+    model: PackedModel, tmp_path: Path, kind: str, named: str
+) -> None:
+    """Else a revoked key could go by another name."""
+    key, public = keys_of(kind, tmp_path)
+    other = f"{key.type_and_id.split()[0]} {'0' * 40}"
+    in_statement = key.type_and_id if named == "signature" else other
+    on_signature = key.type_and_id if named == "statement" else other
+    statement = statement_of(read_descriptor(model.descriptor), SignerRole.DEVELOPER, in_statement, datetime.now(UTC))
+    content = statement.encoded()
+
+    verdict = judged(
+        policy(public), model, Signature(content, signed_bytes(content, key), on_signature, "the signature")
+    )
+
+    assert not verdict.accepted
+    assert "does not hold" in verdict.refusals[0] or "does not trust" in verdict.refusals[0]
 
 
 def test_each_byte_of_a_cms_signature_matters(model: PackedModel, tmp_path: Path) -> None:
