@@ -29,6 +29,9 @@ CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), writt
 CREATE TABLE IF NOT EXISTS shelf (name TEXT PRIMARY KEY, sha256 TEXT, content BLOB);
 CREATE TABLE IF NOT EXISTS card (study TEXT PRIMARY KEY, content BLOB);
 """
+_OF_THE_CONTENT = frozenset(
+    {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA}
+)
 _Result = TypeVar("_Result")
 
 
@@ -235,8 +238,9 @@ def _by_shelf(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def _is_damage(error: sqlite3.OperationalError) -> bool:
-    """An SQL error that says that the file is not ours, such as a missing table; others are the disk's or a lock's."""
-    return "no such" in str(error) or "has no column" in str(error)
+    """An error about what is in the file, such as a missing table or an unknown format; others are the disk's or a lock's."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # without one: text that is not UTF-8
+    return code & 0xFF in _OF_THE_CONTENT
 
 
 def _sha256(content: bytes) -> str:

@@ -130,6 +130,17 @@ def test_bytes_altered_anywhere_never_change_a_decision(
     assert all(candidate.card.name for candidate in candidates if isinstance(candidate, Candidate))
 
 
+def test_a_header_that_is_altered_never_stops_a_decision(archive: MemoryArchive, index: Path) -> None:
+    expected = decisions(catalogue(archive, index).candidates())
+    whole = index.read_bytes()
+    for place in range(16, 64):  # page size, file format and schema format are here
+        for suffix in ("-wal", "-shm"):
+            index.with_name(index.name + suffix).unlink(missing_ok=True)
+        index.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+
+        assert decisions(catalogue(archive, index).candidates()) == expected, place
+
+
 def edited(sql: str) -> Callable[[sqlite3.Connection], object]:
     return lambda connection: connection.execute(sql)
 
