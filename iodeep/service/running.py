@@ -119,7 +119,7 @@ def run_choice(
     with watch.stage("read images"):
         plan = plan_of(choice, job.policy.rules, job.archive, held, workspace)
         volumes = volumes_of(plan, progress, cancel)
-    told = _trusted(job, choice, workspace, watch)
+    _need_trust(job, choice, workspace, watch)
     with watch.stage("run network"):
         prediction = predicted(plan, model.files, volumes, engine, progress, cancel)
     with watch.stage("build and check results"):
@@ -143,16 +143,16 @@ def run_choice(
         seconds=watch.seconds,
         network_seconds=prediction.seconds,
         engine=prediction.engine,
-        warnings=(*told, *engine.lacking, *(warning for each in choice.series for warning in each.warnings)),
+        warnings=(*engine.lacking, *(warning for each in choice.series for warning in each.warnings)),
     )
 
 
-def _trusted(job: Job, choice: Choice, workspace: Path, watch: Stopwatch) -> tuple[str, ...]:
-    """What to know of who signed the model; NotTrustedError where it must not be run."""
+def _need_trust(job: Job, choice: Choice, workspace: Path, watch: Stopwatch) -> None:
+    """NotTrustedError where the site does not accept the model any more."""
     if job.policy.trust is None:
-        return ()
+        return
     with watch.stage("ask who signed it"):
-        return check_trusted(job.archive, choice.descriptor, job.policy.trust, workspace)
+        check_trusted(job.archive, choice.descriptor, job.policy.trust, workspace)
 
 
 def _report(choice: Choice, **found: Any) -> RunReport:

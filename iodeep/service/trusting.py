@@ -61,12 +61,13 @@ def signatures_in_files(paths: Iterable[Path]) -> tuple[Signature, ...]:
     )
 
 
-def check_trusted(
-    archive: Archive, descriptor: ModelDescriptor, trust: TrustPolicy | None, workspace: Path
-) -> tuple[str, ...]:
-    """Right before a network is loaded: NotTrustedError where the site does not accept the model; else what to know about it."""
+def check_trusted(archive: Archive, descriptor: ModelDescriptor, trust: TrustPolicy | None, workspace: Path) -> None:
+    """Right before a network is loaded: NotTrustedError where the site does not accept the model.
+
+    What to know of one that it accepts stands in the notes of the decision by which it was chosen.
+    """
     if trust is None:
-        return ()
+        return
     from iodeep.trust.policy import ModelInQuestion
 
     workspace.mkdir(parents=True, exist_ok=True)
@@ -75,7 +76,6 @@ def check_trusted(
     name = f"{descriptor.card.name} {descriptor.card.version}"
     if not verdict.accepted:
         raise NotTrustedError(f"the site does not trust {name}: {verdict.distrusted}")
-    return tuple(f"{name}: {warning}." for warning in verdict.warnings)
 
 
 class CandidateJudge:

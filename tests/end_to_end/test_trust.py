@@ -148,7 +148,7 @@ def test_on_the_command_line_an_unsigned_model_runs_with_a_note(site: Site) -> N
     ended = site.iodeep("run", HEAD_SERIES, "--config", site.config, "--dry-run", "--json")
 
     assert ended.code == 0, ended.err
-    assert "bears no signature as developer" in json.loads(ended.out)["warnings"][0]
+    assert "bears no signature as developer" in json.loads(ended.out)["decision"]["notes"][-1]
 
 
 def test_keys_and_settings_refuse_with_a_sentence_each(site: Site) -> None:

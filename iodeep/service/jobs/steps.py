@@ -258,8 +258,8 @@ class JobSteps:
         ).files
 
     def _predict(self) -> Prediction:
-        check_trusted(self._models, self._plan.descriptor, self._shop.policy.trust, self._place.made())
         volumes = volumes_of(self._plan, self._progress, self._cancel)
+        check_trusted(self._models, self._plan.descriptor, self._shop.policy.trust, self._place.made())
         self._said = predicted(self._plan, self._obtain(), volumes, self._shop.engine, self._progress, self._cancel)
         self._place.keep_prediction(self._said)
         return self._said
