@@ -53,6 +53,7 @@ def contain(parent: int) -> dict[str, str]:
     Raises SystemExit where another thread runs, which would stay outside of some layers, or where ``parent`` is gone.
     """
     if sys.platform != "linux":
+        _limit(resource.RLIMIT_FSIZE, 0)
         return dict.fromkeys(LAYERS, f"not on {sys.platform}")
     _only_one_thread()
     lacking = _Lacking()

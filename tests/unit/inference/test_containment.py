@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from iodeep.inference import Engine
 from iodeep.inference.containment import LAYERS, told
+from iodeep.inference.containment_filter import MACHINES
 from iodeep.service.containing import DECISIVE, lacking_layers
 from iodeep.settings import RunSettings
 from tests.networks import tiny_segmenter
@@ -301,3 +303,22 @@ def test_a_card_that_needs_more_modules_gets_another_process(tmp_path: Path) -> 
         second = engine.pid
         engine.run(card(), files, volumes)
         assert first != second == engine.pid
+
+
+@pytest.mark.parametrize(
+    ("machine", "header", "prefixes"),
+    [
+        ("x86_64", "x86_64-linux-gnu/asm/unistd_64.h", ("__NR_",)),
+        ("aarch64", "asm-generic/unistd.h", ("__NR_", "__NR3264_")),
+    ],
+)
+def test_the_numbers_of_system_calls_are_the_kernels_own(machine: str, header: str, prefixes: tuple[str, ...]) -> None:
+    path = Path("/usr/include") / header
+    if not path.exists():
+        pytest.skip("the kernel's headers are not installed")
+    defined = dict(re.findall(r"#define (\w+)\s+(\d+)$", path.read_text(), re.MULTILINE))
+    other_names = {"newfstatat": "fstatat"}
+    for name, number in MACHINES[machine].calls.items():
+        names = [prefix + each for prefix in prefixes for each in (name, other_names.get(name, name))]
+        assert str(number) in [defined.get(each) for each in names], name
+    assert defined["__NR_seccomp"] == str(MACHINES[machine].seccomp)
