@@ -23,7 +23,8 @@ from pacs_bridge.part10 import read_instance, rewritten
 DIRECTORY = "DICOMDIR"
 RECORD_TYPE = "RAW DATA"
 """Directory Record Type (0004,1430) of an instance of Raw Data Storage (PS3.3 F.4)."""
-MAX_DIRECTORY_BYTES = 64 << 20
+MAX_DIRECTORY_BYTES = 24 << 20
+"""Records of the most parts that a model has take 14 MiB."""
 _FILE_ID = re.compile(r"[A-Z0-9_]{1,8}")
 
 
