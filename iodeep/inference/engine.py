@@ -275,6 +275,9 @@ class _Networks:
 
     def __enter__(self) -> Self:
         network = self._card.network
+        missing = sorted(set(network.files) - set(self._files))
+        if missing:
+            raise InputError("networks that the card lists are missing", found=", ".join(missing))
         with ExitStack() as stack:
             for name in network.files:
                 self._open[name] = stack.enter_context(opened(self._files[name], network.external_data))

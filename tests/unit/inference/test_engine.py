@@ -121,6 +121,10 @@ def test_errors_of_the_process_arrive_as_they_were(tmp_path: Path) -> None:
             engine.run(card(segmentation={"tensor": "mask"}), {NETWORK: path}, {"image": volume(noise(SHAPE))})
         with pytest.raises(InputError, match="expected image"):
             engine.run(card(), {NETWORK: path}, {"another": volume(noise(SHAPE))})
+        with pytest.raises(InputError, match=r"missing; found net\.onnx"):
+            engine.run(card(), {}, {"image": volume(noise(SHAPE))})
+        with pytest.raises(NetworkError, match=r"net\.onnx cannot be read: No such file"):
+            engine.run(card(), {NETWORK: tmp_path / "gone" / NETWORK}, {"image": volume(noise(SHAPE))})
         with pytest.raises(InputError, match="grey values"):
             engine.run(card(), {NETWORK: path}, {"image": volume(np.zeros((3, 3, 3, 3)))})
         assert engine.run(card(), {NETWORK: path}, {"image": volume(noise(SHAPE))}).segmentation
