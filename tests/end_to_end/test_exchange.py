@@ -19,6 +19,7 @@ from pacs_bridge.embedded import embedded_archive
 from tests.end_to_end.conftest import HEAD, CommandLine, FilledArchive
 from tests.end_to_end.test_main_job import HEAD_SERIES
 from tests.unit.model_object.models import edit, flip_byte
+from tests.unit.trust.signing import key_files
 
 pytestmark = pytest.mark.slow
 
@@ -165,3 +166,20 @@ def test_a_network_with_a_patients_name_is_not_packed_unless_somebody_answers(
     answered = iodeep(*arguments, "--despite-privacy", "a made-up name")
     assert answered.code == 0, answered.err
     assert "a made-up name" in iodeep("show", tmp_path / "object").out
+
+
+def test_a_model_that_the_site_does_not_trust_is_not_stored(
+    iodeep: CommandLine, archive: FilledArchive, other: str, tmp_path: Path
+) -> None:
+    _, public = key_files(tmp_path)
+    (tmp_path / "iodeep.toml").write_text(
+        '[trust]\nresearch = true\nunsigned = "refuse"\n'
+        f'[[trust.keys]]\nname = "us"\nfile = "{public}"\nroles = ["developer"]\n'
+    )
+
+    ended = iodeep("import", archive.objects["BRAINMASK"], "--to", other, "--accept-licence", "MIT")
+
+    assert ended.code == 5, ended.err + ended.out
+    assert "Nothing was stored" in ended.out
+    assert "no signature" in ended.out
+    assert json.loads(iodeep("models", "--pacs", other, "--json").out)["models"] == []
