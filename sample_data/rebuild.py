@@ -7,6 +7,7 @@ It downloads the packages, checks them, copies the images, exports the network t
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,7 @@ def copy_images(folder: Path) -> None:
 
 def export_network(folder: Path) -> None:
     """TorchScript to ONNX, opset 17; the original and the export must agree on a random image."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
     import torch
 

@@ -7,6 +7,7 @@ a UNet with random weights: speed, not accuracy. Runs through IODeep and direct 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))

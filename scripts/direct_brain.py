@@ -1,9 +1,12 @@
 """The sample network without IODeep: read by SimpleITK, run by ONNX Runtime, mask and volume out. Argument: the mask file."""
 
+import os
 import sys
 
 import cc3d
 import numpy as np
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 import SimpleITK as sitk
 
