@@ -129,7 +129,9 @@ def test_a_listener_that_is_killed_loses_nothing_that_it_answered_for(tmp_path: 
             said, _ = sending.communicate(timeout=60)
         visible = _visible(spool)
         _whole(visible, paths)
-        assert len(visible) >= said.count("Received Store Response (Success)") > 0
+        answered_for = said.count("Received Store Response (Success)")
+        assert len(visible) >= answered_for
+        assert answered_for or not kill, "the first kill may come before the first answer"
         shutil.rmtree(spool) if kill < 9 else None
     with listener_process(spool, tmp_path / "log") as server:
         command = [storescu, "-aec", "IODEEP", LOOPBACK, str(server.port), "+sd", str(sent)]
