@@ -128,23 +128,22 @@ class ReleaseIndex:
     def _seal(self, connection: sqlite3.Connection, listed_at: float | None) -> None:
         known = connection.execute("SELECT listed_at FROM state").fetchone()
         at = listed_at if listed_at is not None else known[0] if known else 0.0
-        seal = self._sealed(connection, at)
+        seal = self._sealed(_shelves(connection), at)
         connection.execute("INSERT OR REPLACE INTO state VALUES (1, ?, ?, ?)", (self._written_by, at, seal))
 
-    def _sealed(self, connection: sqlite3.Connection, listed_at: float) -> str:
+    def _sealed(self, shelves: dict[str, str], listed_at: float) -> str:
         """The digest that everything hangs on."""
-        shelves = connection.execute("SELECT name, sha256 FROM shelf ORDER BY name").fetchall()
-        return _sha256(json.dumps([self._written_by, listed_at, shelves]).encode())
+        return _sha256(json.dumps([self._written_by, listed_at, sorted(shelves.items())]).encode())
 
     def _digests(self, connection: sqlite3.Connection) -> dict[str, str]:
-        """Every shelf's digest; they and the age of the list are what was written."""
-        shelves = dict(connection.execute("SELECT name, sha256 FROM shelf"))
+        """Every shelf's digest, as written: the seal is of these very names, however else the file could be read."""
+        shelves = _shelves(connection)
         state = connection.execute("SELECT written_by, listed_at, sha256 FROM state").fetchone()
         if state is None:
             if shelves:
                 raise _DamagedError
             return {}
-        if state[0] != self._written_by or state[2] != self._sealed(connection, state[1]):
+        if state[0] != self._written_by or state[2] != self._sealed(shelves, state[1]):
             raise _DamagedError
         return shelves
 
@@ -228,6 +227,10 @@ def encoded_card(card: ModelCard) -> bytes:
 def card_digest(content: bytes) -> str:
     """What a row says of its card."""
     return _sha256(content)
+
+
+def _shelves(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT name, sha256 FROM shelf"))
 
 
 def _by_shelf(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -139,6 +140,19 @@ def test_a_header_that_is_altered_never_stops_a_decision(archive: MemoryArchive,
         index.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
 
         assert decisions(catalogue(archive, index).candidates()) == expected, place
+
+
+def test_a_name_that_differs_between_a_table_and_its_index_never_loses_a_model(
+    archive: MemoryArchive, index: Path
+) -> None:
+    expected = decisions(catalogue(archive, index).candidates())
+    whole = index.read_bytes()
+    places = [found.start() for found in re.finditer(rb"AIM1\.MR\.BRAIN", whole)]
+    for place in places:
+        index.write_bytes(whole[:place] + b"Q" + whole[place + 1 :])
+
+        assert decisions(catalogue(archive, index).candidates()) == expected, place
+    assert len(places) > 2
 
 
 def edited(sql: str) -> Callable[[sqlite3.Connection], object]:
