@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-import uvicorn
 from dicomweb_client.api import DICOMwebClient
-from fastapi import FastAPI
 from pydicom import dcmread
 
 from iodeep.ports import Level, Wanted
@@ -22,6 +20,7 @@ from pacs_bridge import open_archive
 from pacs_bridge.content_digest import same_content
 from pacs_bridge.dicomweb import DicomWebArchive
 from pacs_bridge.gateway import Gateway
+from tests.gateway_server import PREFIX, served
 from tests.peers.servers import Peer
 from tests.synthetic import write_series
 
@@ -30,26 +29,10 @@ SLICES = 12
 
 
 @contextmanager
-def served(gateway: Gateway) -> Iterator[str]:
+def gateway_url(gateway: Gateway) -> Iterator[str]:
     """The gateway's root at a free port of loopback."""
-    app = FastAPI()
-    app.include_router(gateway.router(), prefix="/dicom-web")
-    started = threading.Event()
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            started.set()
-
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        assert started.wait(30)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/dicom-web"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with served(gateway) as port:
+        yield f"http://127.0.0.1:{port}{PREFIX}"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +48,7 @@ def root(peer: Peer, images: list[Path], tmp_path_factory: pytest.TempPathFactor
     with open_archive(peer.settings()) as archive:
         archive.store(images)
     gateway = Gateway(lambda _: open_archive(peer.settings()), tmp_path_factory.mktemp("cache"), 1 << 28)
-    with served(gateway) as url:
+    with gateway_url(gateway) as url:
         yield url
     gateway.close()
 
@@ -130,7 +113,7 @@ def test_many_readers_at_once_cause_one_retrieve(peer: Peer, images: list[Path],
         return archive
 
     gateway = Gateway(opened, tmp_path / "cache", 1 << 28)
-    with served(gateway) as url:
+    with gateway_url(gateway) as url:
         answers: dict[str, bytes] = {}
 
         def read(path: Path) -> None:
@@ -177,7 +160,7 @@ def test_answers_are_those_of_orthancs_own_dicomweb(
         "instances": f"/studies/{study}/series/{series}/instances",
     }
     gateway = Gateway(lambda _: open_archive(orthanc_peer.settings()), tmp_path / "cache", 1 << 28)
-    with served(gateway) as url:
+    with gateway_url(gateway) as url:
         ours = requests.get(url + paths[resource], timeout=60).json()
     gateway.close()
     theirs = requests.get(
@@ -201,7 +184,7 @@ def test_metadata_are_those_of_orthancs_own_dicomweb(orthanc_peer: Peer, images:
     study, series, uid = _uids(images[5])
     path = f"/studies/{study}/series/{series}/instances/{uid}/metadata"
     gateway = Gateway(lambda _: open_archive(orthanc_peer.settings()), tmp_path / "cache", 1 << 28)
-    with served(gateway) as url:
+    with gateway_url(gateway) as url:
         (ours,) = requests.get(url + path, timeout=60).json()
     gateway.close()
     (theirs,) = requests.get(f"{orthanc_peer.dicomweb}{path}", timeout=60).json()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlencode
@@ -231,14 +233,8 @@ async def results(job_id: JobId, state: State, _caller: Viewer) -> JobResults:
 )
 async def cancel(job_id: JobId, request: Request, state: State, caller: Clinician) -> JobRecord:
     """Ask for its end: a running one ends in under a second and stores nothing more."""
-    with missing_is_not_found():
-        before = await state.database.run(state.board.get, job_id)
-    detail = f"job {job_id} cancelled"
-    await state.record(_event(caller, request, "D", detail, before.request.study_instance_uid))
-    with refused_is_conflict():
-        record = await state.database.run(state.board.cancel, job_id)
-    state.database.forget()
-    return record
+    told = partial(_event, caller, request, "D", f"job {job_id} cancelled")
+    return await _changed(state, job_id, told, state.board.cancel)
 
 
 @router.post(
@@ -249,11 +245,18 @@ async def cancel(job_id: JobId, request: Request, state: State, caller: Clinicia
 )
 async def retry(job_id: JobId, request: Request, state: State, caller: Clinician) -> JobRecord:
     """Begin a failed, refused or cancelled job again, from the step that it ended in."""
+    told = partial(_event, caller, request, "U", f"job {job_id} begun again")
+    return await _changed(state, job_id, told, state.board.retry)
+
+
+async def _changed(
+    state: ApiState, job_id: str, told: Callable[[str], AuditEvent], change: Callable[[str], JobRecord]
+) -> JobRecord:
+    """A person's change of a job: recorded, with the study that it is about, before it is made."""
     with missing_is_not_found():
         before = await state.database.run(state.board.get, job_id)
-    detail = f"job {job_id} begun again"
-    await state.record(_event(caller, request, "U", detail, before.request.study_instance_uid))
+    await state.record(told(before.request.study_instance_uid))
     with refused_is_conflict():
-        record = await state.database.run(state.board.retry, job_id)
+        record = await state.database.run(change, job_id)
     state.database.forget()
     return record

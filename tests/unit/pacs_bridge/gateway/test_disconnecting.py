@@ -4,39 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-from fastapi import FastAPI
-
 from pacs_bridge.gateway import Gateway
+from tests.gateway_server import served
 from tests.unit.pacs_bridge.gateway.conftest import CT_SERIES, CT_STUDY, ROOT, fill
 from tests.unit.pacs_bridge.gateway.shelf import Shelf
-
-
-@contextmanager
-def _served(gateway: Gateway) -> Iterator[int]:
-    app = FastAPI()
-    app.include_router(gateway.router(), prefix=ROOT)
-    started = threading.Event()
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            started.set()
-
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        assert started.wait(30)
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def test_a_fetch_that_nobody_waits_for_any_more_ends(tmp_path: Path) -> None:
@@ -57,7 +31,7 @@ def test_a_fetch_that_nobody_waits_for_any_more_ends(tmp_path: Path) -> None:
 
     shelf.fetch = slow  # type: ignore[method-assign]
     gateway = Gateway(lambda _: shelf, tmp_path / "cache", 1 << 20)
-    with _served(gateway) as port, socket.create_connection(("127.0.0.1", port)) as client:
+    with served(gateway) as port, socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(f"GET {ROOT}/studies/{CT_STUDY}/series/{CT_SERIES} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert fetching.wait(30)
         client.close()
@@ -73,7 +47,7 @@ def test_of_a_body_that_the_client_breaks_off_nothing_is_stored(tmp_path: Path) 
     fill(tmp_path / "shelf")
     shelf = Shelf(tmp_path / "shelf")
     gateway = Gateway(lambda _: shelf, tmp_path / "cache", 1 << 20)
-    with _served(gateway) as port:
+    with served(gateway) as port:
         with socket.create_connection(("127.0.0.1", port)) as client:
             head = f"POST {ROOT}/studies HTTP/1.1\r\nHost: x\r\nContent-Type: application/dicom\r\n"
             client.sendall(f"{head}Content-Length: 500000\r\n\r\n".encode() + b"x" * 100_000)
