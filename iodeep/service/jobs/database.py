@@ -30,6 +30,7 @@ jobs = sa.Table(
     sa.Column("study", sa.String(64), nullable=False, index=True),
     sa.Column("series", sa.String(64), nullable=False, index=True),
     sa.Column("priority", sa.String(16), nullable=False),
+    sa.Column("shadow", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("state", sa.String(16), nullable=False, index=True),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("created", sa.Double, nullable=False),
@@ -112,13 +113,20 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 
 def make_tables(engine: sa.Engine) -> None:
-    """Our tables, where they are not there; several may ask at once."""
+    """Our tables, where they are not there, and columns that they got since; several may ask at once."""
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         else:
             connection.execute(sa.text("BEGIN IMMEDIATE"))
         metadata.create_all(connection)
+        _add_shadow(connection)
+
+
+def _add_shadow(connection: sa.Connection) -> None:
+    """The column that older tables lack: whether a job is a trial."""
+    if "shadow" not in {each["name"] for each in sa.inspect(connection).get_columns(jobs.name)}:
+        connection.execute(sa.text(f"ALTER TABLE {jobs.name} ADD COLUMN shadow BOOLEAN NOT NULL DEFAULT false"))
 
 
 @contextmanager

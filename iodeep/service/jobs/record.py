@@ -120,3 +120,5 @@ class JobFilter(_Frozen):
     priority: Priority | None = None
     since: datetime | None = None
     """Updated at or after."""
+    shadow: bool | None = None
+    """Only trials of models that are not approved, or none of them."""

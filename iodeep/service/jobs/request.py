@@ -48,6 +48,8 @@ class JobRequest(BaseModel):
     segmentation_type: str = "BINARY"
     instances: int | None = None
     """How many instances the series had when it was asked for: one that has grown since is another job."""
+    shadow: bool = False
+    """A trial of a model that is not approved: its results go to the shadow archive alone, and are shown to administrators alone."""
     priority: Priority = Priority.ROUTINE
     origin: Origin = Origin.API
     requested_by: str = ""
@@ -55,5 +57,6 @@ class JobRequest(BaseModel):
     @property
     def job_id(self) -> str:
         """The same for the same request (32 hexadecimal digits)."""
-        what = self.model_dump(mode="json", exclude={"priority", "origin", "requested_by"})
+        who_asks = {"priority", "origin", "requested_by"}
+        what = self.model_dump(mode="json", exclude=who_asks if self.shadow else who_asks | {"shadow"})
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]

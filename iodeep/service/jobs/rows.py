@@ -25,6 +25,7 @@ def new_row(request: JobRequest, moment: float) -> dict[str, Any]:
         "study": request.study_instance_uid,
         "series": request.series_instance_uid,
         "priority": request.priority.value,
+        "shadow": request.shadow,
         "state": JobState.WAITING.value,
         "revision": 0,
         "created": moment,

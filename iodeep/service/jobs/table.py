@@ -180,6 +180,8 @@ def _conditions(wanted: JobFilter) -> list[sa.ColumnElement[bool]]:
         found.append(jobs.c.series == wanted.series_instance_uid)
     if wanted.priority is not None:
         found.append(jobs.c.priority == wanted.priority.value)
+    if wanted.shadow is not None:
+        found.append(jobs.c.shadow == wanted.shadow)
     if wanted.since is not None:
         found.append(jobs.c.updated >= wanted.since.timestamp())
     return found

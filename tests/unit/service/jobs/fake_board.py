@@ -126,5 +126,6 @@ def _wanted(wanted: JobFilter, record: JobRecord) -> bool:
         and wanted.study_instance_uid in (None, request.study_instance_uid)
         and wanted.series_instance_uid in (None, request.series_instance_uid)
         and wanted.priority in (None, request.priority)
+        and wanted.shadow in (None, request.shadow)
         and (wanted.since is None or record.updated >= wanted.since)
     )
