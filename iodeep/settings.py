@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, ValidationError, model_validator
 
 from iodeep.errors import SettingsError
+from iodeep.lifecycle_settings import LifecycleSettings
 from iodeep.serve_settings import AETitle, FrozenSettings, ServeSettings
 from iodeep.trust_settings import TrustSettings
 
@@ -79,8 +80,20 @@ class PacsSettings(FrozenSettings):
         return f"{self.name} ({_without_password(self.dicomweb or '')})"
 
 
+class ProviderName(StrEnum):
+    """What networks are run with."""
+
+    CPU = "cpu"
+    CPU_PLAIN = "cpu-plain"
+    """The same without rewriting the graph: slower, for finding out what a difference is due to."""
+    OPENVINO = "openvino"
+    CUDA = "cuda"
+
+
 class RunSettings(FrozenSettings):
-    """Limits of the inference process."""
+    """Limits of the inference process, and what it computes with."""
+
+    provider: ProviderName = ProviderName.CPU
 
     memory_mib: Annotated[int, Field(ge=256)] = 16 * 1024
     seconds: Annotated[float, Field(gt=0)] = 1800.0
@@ -132,6 +145,8 @@ class Settings(FrozenSettings):
     serve: ServeSettings = ServeSettings()
     trust: TrustSettings | None = None
     """None: the site has not said whom it trusts, and no signature is asked for."""
+    lifecycle: LifecycleSettings | None = None
+    """How models come to be approved; None: by the defaults, and by commands nothing is asked for."""
     vocabulary: Path | None = None
     """A hospital's own words for anatomy."""
 

@@ -1,0 +1,60 @@
+"""One change of state as a document: canonical JSON, signed by the site's key, that names the record before it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from iodeep.model_object.manifest import Sha256, canonical_json
+from iodeep.trust.lifecycle.states import ModelState, RegisteredRelease
+
+FORMAT: Literal["IODeep state 1"] = "IODeep state 1"
+START = "0" * 64
+"""What the first record names as the one before it."""
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+
+
+class PersonalSignature(BaseModel):
+    """What a person signed with a key of their own, and by which; see :mod:`iodeep.trust.lifecycle.personal`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    statement: Text
+    """Canonical JSON; the signature is over its UTF-8."""
+    value: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
+    public_key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """Ed25519 (RFC 8032), raw."""
+
+
+class StateRecord(BaseModel):
+    """A change of a release's state, or an approval that waits for another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format: Literal["IODeep state 1"] = FORMAT
+    sequence: Annotated[int, Field(ge=1)]
+    """Place in the site's chain, from 1."""
+    previous: Sha256
+    """SHA-256 of the record before it in the chain, as :meth:`encoded`."""
+    release: RegisteredRelease
+    before: Annotated[ModelState | None, Field(strict=False)]
+    """None: the site did not know the release."""
+    wanted: Annotated[ModelState, Field(strict=False)]
+    """What was asked for. It differs from ``after`` where an approval waits for another."""
+    after: Annotated[ModelState, Field(strict=False)]
+    at: Annotated[datetime, Field(strict=False)]
+    """UTC."""
+    by: Text
+    """A person, or the service."""
+    reason: Text
+    evidence: dict[str, str] = Field(default_factory=dict)
+    """What was found, by name: ``self-test``, ``runtime``, ``provider`` ..."""
+    signature: PersonalSignature | None = None
+    """Of the person, where the site asks for one."""
+
+    def encoded(self) -> bytes:
+        """The bytes that the site signs, and whose SHA-256 the next record names."""
+        return canonical_json(self.model_dump(mode="json"))
