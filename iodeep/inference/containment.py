@@ -3,6 +3,9 @@
 Several layers, each of which the kernel may have or not, or a container may forbid; none relies on another. After
 :func:`contain` the process opens no file, reaches no network, starts no program and signals nobody: it computes on memory
 and files that were handed to it. Whatever it will need must be imported by then.
+
+A process that imports networks is left some files (:class:`Files`): it reads a source with libraries that read their own
+files at any moment. All else is the same.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from iodeep.inference import containment_kernel as kernel
@@ -30,6 +34,20 @@ LAYERS = {
 """Each layer, and what is the case where it is lacking."""
 MOST_THREADS = 1024
 MOST_FILES = 1024
+MOST_FILE_BYTES = 16 << 30
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a process is left of the file system: folders and files to read, and one folder to write."""
+
+    read: tuple[str, ...]
+    write: str
+
+    @property
+    def rights(self) -> dict[str, int]:
+        """For Landlock, by path; what does not exist is left out."""
+        return {path: kernel.READ for path in self.read if Path(path).exists()} | {self.write: kernel.WRITE}
 
 
 class _Lacking:
@@ -47,8 +65,10 @@ class _Lacking:
         return True
 
 
-def contain(parent: int) -> dict[str, str]:
-    """Give up everything; the layers that could not be had, each with the reason. It cannot be undone.
+def contain(parent: int, files: Files | None = None) -> dict[str, str]:
+    """Give up everything but ``files``; the layers that could not be had, each with the reason. It cannot be undone.
+
+    With files there is no root folder of its own, so Landlock is what closes the rest: a caller needs it.
 
     Raises SystemExit where another thread runs, which would stay outside of some layers, or where ``parent`` is gone.
     """
@@ -57,16 +77,17 @@ def contain(parent: int) -> dict[str, str]:
         return dict.fromkeys(LAYERS, f"not on {sys.platform}")
     _only_one_thread()
     lacking = _Lacking()
-    folder = _EmptyFolder()
-    lacking.attempt("root folder", folder.make)
-    _limit(resource.RLIMIT_FSIZE, 0)  # no file gets content any more; memory that is handed over does
-    _no_longer_root(lacking)
+    folder = None if files else _EmptyFolder()
+    if folder:
+        lacking.attempt("root folder", folder.make)
+    _limit(resource.RLIMIT_FSIZE, MOST_FILE_BYTES if files else 0)  # 0: memory that is handed over still gets content
+    _no_longer_root(lacking, files)
     own = lacking.attempt("namespaces", kernel.own_user_and_network)
     if own:
         _limit(resource.RLIMIT_NPROC, MOST_THREADS)  # counted within the namespace; outside, others' would count too
     elif lacking.attempt("namespaces", kernel.own_network):
         del lacking.reasons["namespaces"]
-    if "root folder" not in lacking.reasons:
+    if folder and "root folder" not in lacking.reasons:
         lacking.attempt("root folder", folder.enter)
     lacking.attempt("capabilities", lambda: kernel.set_capabilities(0))
     lacking.attempt("privileges", kernel.no_new_privileges)
@@ -75,8 +96,8 @@ def contain(parent: int) -> dict[str, str]:
     if os.getppid() != parent:
         raise SystemExit("the parent is gone")
     _limit(resource.RLIMIT_NOFILE, MOST_FILES)
-    _landlock(lacking)
-    lacking.attempt("seccomp", kernel.filter_calls)
+    _landlock(lacking, files)
+    lacking.attempt("seccomp", lambda: kernel.filter_calls(files is not None))
     return lacking.reasons
 
 
@@ -116,8 +137,11 @@ class _EmptyFolder:
             os.close(self._descriptor)
 
 
-def _no_longer_root(lacking: _Lacking) -> None:
+def _no_longer_root(lacking: _Lacking, files: Files | None) -> None:
     if os.geteuid() != 0:
+        return
+    if files and not kernel.open_to_nobody(files.rights):
+        lacking.reasons["user"] = "Python or its temporary files are not open to other users"
         return
     needed = (kernel.CAP_KILL, kernel.CAP_SETGID, kernel.CAP_SETUID)
     if all(kernel.capabilities() >> bit & 1 for bit in needed):
@@ -126,10 +150,10 @@ def _no_longer_root(lacking: _Lacking) -> None:
         lacking.reasons["user"] = "CAP_SETUID, CAP_SETGID and CAP_KILL are needed to change that"
 
 
-def _landlock(lacking: _Lacking) -> None:
+def _landlock(lacking: _Lacking, files: Files | None) -> None:
     def close() -> None:
         abi = kernel.landlock_abi()
-        kernel.landlock_everything(abi)
+        kernel.landlock_everything(abi, files.rights if files else None)
         if abi < kernel.LANDLOCK_ABI_OF_NETWORK:
             lacking.reasons["landlock network"] = f"the kernel has version {abi} of it, which knows no network"
 

@@ -4,6 +4,9 @@ The filter is a classic BPF program over ``struct seccomp_data`` (include/uapi/l
 Documentation/userspace-api/seccomp_filter.rst). It is a list of what is allowed: a call that a later kernel adds is refused.
 ``clone3`` is answered with ENOSYS, because its flags lie behind a pointer where no filter sees them; the C library then
 starts its threads with ``clone``.
+
+A process that is left some files (an importer's) needs further calls on them, and frameworks that make code at run time and
+load libraries late: which files those calls reach is Landlock's to say.
 """
 
 from __future__ import annotations
@@ -51,13 +54,24 @@ _JUDGED = {
     "clone": (56, 220), "clone3": (435, 435), "mmap": (9, 222), "mprotect": (10, 226), "tgkill": (234, 131),
     "prlimit64": (302, 261), "fcntl": (72, 25), "sendto": (44, 206), "newfstatat": (262, 79),
 }  # fmt: skip
+_OF_FILES = {
+    "openat": (257, 56), "open": (2, None), "newfstatat": (262, 79), "stat": (4, None), "lstat": (6, None), "statx": (332, 291),
+    "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "getdents64": (217, 61), "getcwd": (79, 17),
+    "readlink": (89, None), "readlinkat": (267, 78), "unlink": (87, None), "unlinkat": (263, 35), "mkdir": (83, None),
+    "mkdirat": (258, 34), "rmdir": (84, None), "rename": (82, None), "renameat": (264, 38), "renameat2": (316, 276),
+    "ftruncate": (77, 46), "pwrite64": (18, 68), "fsync": (74, 82), "fdatasync": (75, 83), "fadvise64": (221, 223),
+    "dup": (32, 23), "flock": (73, 32), "statfs": (137, 43), "fstatfs": (138, 44), "umask": (95, 166),
+    "sendfile": (40, 71), "copy_file_range": (326, 285), "uname": (63, 160),
+    "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177),
+}  # fmt: skip
+"""Only for a process that is left some files; none of them changes whose a file is, who may read it, or another process."""
 _CLONE_THREAD, _PROT_EXEC, _MAP_SHARED_ANONYMOUS, _AT_EMPTY_PATH = 0x10000, 4, 0x21, 0x1000
 _FCNTL = (0, 1, 2, 3, 1030)
 """F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC; not F_SETOWN, which lets a file send signals."""
 
 
 def _machine(place: int, audit: int, seccomp: int) -> Machine:
-    numbers = {name: both[place] for name, both in (_PLAIN | _JUDGED).items()}
+    numbers = {name: both[place] for name, both in (_PLAIN | _JUDGED | _OF_FILES).items()}
     return Machine(audit, seccomp, {name: number for name, number in numbers.items() if number is not None})
 
 
@@ -68,8 +82,8 @@ MACHINES: Mapping[str, Machine] = {
 """By what os.uname() calls it."""
 
 
-def program(machine: Machine, pid: int) -> list[Instruction]:
-    """The filter for the process ``pid``, which may signal nobody but itself."""
+def program(machine: Machine, pid: int, *, files: bool = False) -> list[Instruction]:
+    """The filter for the process ``pid``, which may signal nobody but itself; ``files``: it is left some."""
     code: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, machine.audit),
@@ -78,7 +92,10 @@ def program(machine: Machine, pid: int) -> list[Instruction]:
         (_AT_LEAST, 0, 1, _X32),
         (_RETURN, 0, 0, _KILL_PROCESS),
     ]
-    for name, block in {**{name: [_allow()] for name in _PLAIN}, **_judgements(pid)}.items():
+    blocks = {**{name: [_allow()] for name in _PLAIN}, **_judgements(pid)}
+    if files:
+        blocks |= {name: [_allow()] for name in _OF_FILES} | {"mmap": _own_memory(), "mprotect": [_allow()]}
+    for name, block in blocks.items():
         if name in machine.calls:
             code += [(_EQUAL, 0, len(block), machine.calls[name]), *block]
     return [*code, _refuse()]
@@ -94,11 +111,7 @@ def _judgements(pid: int) -> dict[str, list[Instruction]]:
     return {
         "clone": [*_argument(0, _CLONE_THREAD), *_if_equal(_CLONE_THREAD), _refuse()],
         "clone3": [_refuse(errno.ENOSYS)],
-        # memory that is shared and anonymous would count towards no limit
-        "mmap": [
-            *_argument(2, _PROT_EXEC), (_EQUAL, 1, 0, 0), _refuse(),
-            *_argument(3, _MAP_SHARED_ANONYMOUS), (_EQUAL, 0, 1, _MAP_SHARED_ANONYMOUS), _refuse(), _allow(),
-        ],
+        "mmap": [*_argument(2, _PROT_EXEC), (_EQUAL, 1, 0, 0), _refuse(), *_own_memory()],
         "mprotect": [*_argument(2, _PROT_EXEC), *_if_equal(0), _refuse()],
         "tgkill": [*_argument(0), *_if_equal(pid), _refuse()],
         "prlimit64": [*_null(2), *_argument(0), *_if_equal(0), _refuse()],
@@ -106,6 +119,11 @@ def _judgements(pid: int) -> dict[str, list[Instruction]]:
         "sendto": [*_null(4), _allow()],
         "newfstatat": [*_argument(3, _AT_EMPTY_PATH), *_if_equal(_AT_EMPTY_PATH), _refuse()],
     }  # fmt: skip
+
+
+def _own_memory() -> list[Instruction]:
+    """Memory that is shared and anonymous would count towards no limit."""
+    return [*_argument(3, _MAP_SHARED_ANONYMOUS), (_EQUAL, 0, 1, _MAP_SHARED_ANONYMOUS), _refuse(), _allow()]
 
 
 def _argument(index: int, mask: int | None = None) -> list[Instruction]:

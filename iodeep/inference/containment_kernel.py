@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import struct
+from collections.abc import Iterable, Mapping
 
 from iodeep.inference.containment_filter import MACHINES, packed, program
 
 _PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_SET_DUMPABLE = 1, 8, 38, 4
 _CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWNET = 0x08000000, 0x10000000, 0x40000000
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
-_LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
 """The same on every architecture (include/uapi/asm-generic/unistd.h)."""
 _CAPABILITY_VERSION_3 = 0x20080522
 NOBODY = 65534
@@ -23,6 +25,14 @@ CAP_KILL, CAP_SETGID, CAP_SETUID = 5, 6, 7
 LANDLOCK_ABI_OF_NETWORK, _LANDLOCK_ABI_OF_SCOPES = 4, 6
 _FS_BITS_OF_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """How many rights on files an ABI of Landlock knows (LANDLOCK_ACCESS_FS_* in include/uapi/linux/landlock.h)."""
+
+
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE = (1 << bit for bit in range(6))
+_MAKE_DIR, _MAKE_REG, _REFER, _TRUNCATE = 1 << 7, 1 << 8, 1 << 13, 1 << 14
+READ = _READ_FILE | _READ_DIR
+WRITE = READ | _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER | _TRUNCATE
+"""Rights of Landlock (LANDLOCK_ACCESS_FS_*) on what lies below a folder: no program is started, no device or link made."""
+_RIGHTS_ON_A_FILE = _READ_FILE | _WRITE_FILE | _TRUNCATE
 
 
 def die_with_parent(signal: int) -> None:
@@ -46,6 +56,17 @@ def capabilities() -> int:
     _checked(_libc().capget(header, data))
     _, low, _, _, high, _ = struct.unpack("=6I", data.raw)
     return int(low | high << 32)
+
+
+def open_to_nobody(paths: Iterable[str]) -> bool:
+    """Whether the user that :func:`become_nobody` becomes may read ``paths``; called as root."""
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        return all(os.access(path, os.R_OK, effective_ids=True) for path in paths)
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 def set_capabilities(bits: int) -> None:
@@ -86,8 +107,8 @@ def landlock_abi() -> int:
     return _checked(_libc().syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1)))
 
 
-def landlock_everything(abi: int) -> None:
-    """Forbid all that Landlock knows of: files, TCP, signals and abstract sockets of others.
+def landlock_everything(abi: int, but: Mapping[str, int] | None = None) -> None:
+    """Forbid all that Landlock knows of: files, TCP, signals and abstract sockets of others; ``but`` rights by path.
 
     Documentation/userspace-api/landlock.rst: a ruleset that handles rights and holds no rule allows none of them.
     """
@@ -98,18 +119,32 @@ def landlock_everything(abi: int) -> None:
     attributes = ctypes.create_string_buffer(struct.pack("=3Q", files, network, scopes), 24)
     ruleset = _checked(_libc().syscall(_LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
     try:
+        for path, rights in (but or {}).items():
+            _allow_below(ruleset, path, rights & files)
         _checked(_libc().syscall(_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0)))
     finally:
         os.close(ruleset)
 
 
-def filter_calls() -> None:
-    """From now on only the calls of :mod:`iodeep.inference.containment_filter`, in every thread."""
+def _allow_below(ruleset: int, path: str, rights: int) -> None:
+    """A rule of type LANDLOCK_RULE_PATH_BENEATH."""
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        kept = rights if stat.S_ISDIR(os.fstat(place).st_mode) else rights & _RIGHTS_ON_A_FILE
+        rule = ctypes.create_string_buffer(struct.pack("=Qi", kept, place), 12)
+        kind, none = ctypes.c_int(1), ctypes.c_uint32(0)
+        _checked(_libc().syscall(_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), kind, rule, none))
+    finally:
+        os.close(place)
+
+
+def filter_calls(of_files: bool = False) -> None:
+    """From now on only the calls of :mod:`iodeep.inference.containment_filter`, in every thread; ``of_files``: those too."""
     name = os.uname().machine
     machine = MACHINES.get(name)
     if machine is None:
         raise OSError(0, f"no filter was written for {name}")
-    code = packed(program(machine, os.getpid()))
+    code = packed(program(machine, os.getpid(), files=of_files))
     content = ctypes.create_string_buffer(code, len(code))
     whole = ctypes.create_string_buffer(struct.pack("@HP", len(code) // 8, ctypes.addressof(content)))
     call = ctypes.c_long(machine.seccomp)
