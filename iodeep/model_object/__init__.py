@@ -11,9 +11,11 @@ from iodeep.model_object.pack import DEFAULT_PART_SIZE, PackedModel, pack_model
 from iodeep.model_object.recognise import ObjectKind, Recognised, recognise
 from iodeep.model_object.self_test import ExpectedClass, SelfTest
 from iodeep.model_object.signature_object import Signature, is_signature_series, read_signature, write_signature
+from iodeep.model_object.site_document import DocumentType, SiteDocument, read_site_document, write_site_document
 
 __all__ = [
     "DEFAULT_PART_SIZE",
+    "DocumentType",
     "ExpectedClass",
     "LegacyModel",
     "Manifest",
@@ -27,12 +29,15 @@ __all__ = [
     "Role",
     "SelfTest",
     "Signature",
+    "SiteDocument",
     "assemble",
     "explain_legacy",
     "is_signature_series",
     "pack_model",
     "read_descriptor",
     "read_signature",
+    "read_site_document",
     "recognise",
     "write_signature",
+    "write_site_document",
 ]

@@ -54,7 +54,7 @@ def find_parts(descriptor: ModelDescriptor, paths: Iterable[Path]) -> FoundParts
     """Which file carries which part, from headers alone.
 
     In a folder whatever isn't a part of this model is left aside; among files that are given by name only the
-    descriptor itself and signatures are.
+    descriptor itself, signatures and documents of a site are.
     """
     found: dict[str, Path] = {}
     strangers: list[Path] = []
@@ -101,7 +101,7 @@ def _parts_in(descriptor: ModelDescriptor, folder: Path) -> tuple[list[PartFile]
 def _carries_no_part(descriptor: ModelDescriptor, path: Path) -> bool:
     kind = recognise(path).kind
     if kind is not ObjectKind.DESCRIPTOR:
-        return kind is ObjectKind.SIGNATURE
+        return kind in (ObjectKind.SIGNATURE, ObjectKind.SITE_DOCUMENT)
     other = read_descriptor(path).identity
     if other != descriptor.identity:
         raise ObjectError(

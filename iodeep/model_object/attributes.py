@@ -11,11 +11,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from iodeep import __version__
 from iodeep.card import Laterality, ModelCard
 from iodeep.model_object import private_block as block
 from iodeep.model_object.manifest import Manifest, PartEntry, Role
 from iodeep.terms import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, RAW_DATA_STORAGE, Code
-from iodeep.terms.uids import SCHEMA_UID
+from iodeep.terms.uids import CREATOR_VERSION_UID, SCHEMA_UID
 
 CONTENT_LABEL = "AIMODEL_V1"
 TRAINED_MODEL = Code("AIMODEL", "99IODEEP", "Trained AI model")
@@ -76,14 +77,33 @@ def part_attributes(manifest: Manifest, part: PartEntry, role: Role) -> Dataset:
     return dataset
 
 
-def signature_attributes(manifest: Manifest, uid: str, series_uid: str, signed_at: datetime) -> Dataset:
-    """A signature's instance, the only one of its series, without its private elements."""
-    dataset = _common(manifest, SIGNATURE_KIND)
-    dataset.SOPInstanceUID = uid
-    dataset.SeriesInstanceUID = series_uid
-    dataset.InstanceNumber = 1
-    dataset.ContentDate = f"{signed_at.astimezone(UTC):%Y%m%d}"
-    dataset.ContentTime = f"{signed_at.astimezone(UTC):%H%M%S}"
+def release_document_attributes(manifest: Manifest, kind: int, made_at: datetime) -> Dataset:
+    """An instance about a release, such as a signature: in its study, without UIDs, numbers and private elements."""
+    dataset = _common(manifest, kind)
+    _put_content_moment(dataset, made_at)
+    return dataset
+
+
+def site_document_attributes(word: str, kind: int, made_at: datetime) -> Dataset:
+    """An instance about no release: of a pseudo-patient that is no model's, without UIDs, numbers and private elements."""
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SOPClassUID = RAW_DATA_STORAGE
+    dataset.PatientName = f"AIMSITE^{word}"
+    dataset.PatientID = f"AIMSITE.{word}"
+    for keyword in ("PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime", "AccessionNumber"):
+        setattr(dataset, keyword, "")
+    dataset.ReferringPhysicianName = dataset.Laterality = ""
+    dataset.Modality = "OT"
+    dataset.SeriesNumber = kind * 1_000_000
+    dataset.Manufacturer = dataset.ManufacturerModelName = "IODeep"
+    dataset.SoftwareVersions = __version__
+    dataset.AcquisitionContextSequence = Sequence()
+    dataset.CreatorVersionUID = CREATOR_VERSION_UID
+    dataset.ContentLabel = "AIMSITE_V1"
+    dataset.TimezoneOffsetFromUTC = "+0000"
+    _put_content_moment(dataset, made_at)
+    dataset.PrivateDataElementCharacteristicsSequence = Sequence([_private_characteristics(block.HEADER_GROUP)])
     return dataset
 
 
@@ -186,6 +206,11 @@ def _put_raw_data(dataset: Dataset, manifest: Manifest) -> None:
     dataset.ContentLabel = CONTENT_LABEL
     dataset.ContentDescription = manifest.card.summary
     dataset.ConceptNameCodeSequence = _codes(TRAINED_MODEL)
+
+
+def _put_content_moment(dataset: Dataset, made_at: datetime) -> None:
+    dataset.ContentDate = f"{made_at.astimezone(UTC):%Y%m%d}"
+    dataset.ContentTime = f"{made_at.astimezone(UTC):%H%M%S}"
 
 
 def _put_sop_common(dataset: Dataset, manifest: Manifest) -> None:

@@ -47,6 +47,8 @@ SIGNATURE = Element(HEADER_GROUP, 0x14, "OB", "AIModelSignature", "Detached sign
 SIGNATURE_KEY = Element(HEADER_GROUP, 0x15, "LO", "AIModelSignatureKey", "Signature type and key ID")
 SELF_TEST = Element(HEADER_GROUP, 0x16, "OB", "AIModelSelfTest", "Self-test input and expected output", True)
 STATEMENT = Element(HEADER_GROUP, 0x17, "OB", "AIModelSignedStatement", "Canonical JSON statement that is signed")
+DOCUMENT = Element(HEADER_GROUP, 0x18, "OB", "AIModelSiteDocument", "Canonical JSON document that a site signed", True)
+DOCUMENT_TYPE = Element(HEADER_GROUP, 0x19, "LO", "AIModelSiteDocumentType", "Site document type")
 PART_INDEX = Element(HEADER_GROUP, 0x20, "LO", "AIModelPartIndex", "Part index")
 PART_COUNT = Element(HEADER_GROUP, 0x21, "LO", "AIModelPartCount", "Part count")
 PART_LENGTH = Element(HEADER_GROUP, 0x22, "LO", "AIModelPartLength", "Part true length")
@@ -63,6 +65,8 @@ HEADER_ELEMENTS = (
     SIGNATURE_KEY,
     SELF_TEST,
     STATEMENT,
+    DOCUMENT,
+    DOCUMENT_TYPE,
     PART_INDEX,
     PART_COUNT,
     PART_LENGTH,

@@ -18,6 +18,7 @@ class ObjectKind(StrEnum):
     DESCRIPTOR = "descriptor"
     PART = "part"
     SIGNATURE = "signature"
+    SITE_DOCUMENT = "site document"
     LEGACY = "legacy"
     OTHER = "other"
 
@@ -46,6 +47,7 @@ def recognise(path: Path) -> Recognised:
             index=block.text_value(header.dataset, block.PART_INDEX),
             file=block.text_value(header.dataset, block.FILE_NAME),
             statement=block.raw_value(header.dataset, block.STATEMENT) is not None,
+            document=block.raw_value(header.dataset, block.DOCUMENT) is not None,
         )
     except IODeepError as error:
         return Recognised(ObjectKind.OTHER, str(error))
@@ -58,11 +60,18 @@ def recognise(path: Path) -> Recognised:
     )
 
 
-def _kind(*, manifest: bool, index: str | None, file: str | None, statement: bool) -> tuple[ObjectKind, str]:
+def _kind(
+    *, manifest: bool, index: str | None, file: str | None, statement: bool, document: bool
+) -> tuple[ObjectKind, str]:
     if manifest:
         return ObjectKind.DESCRIPTOR, "The descriptor of a model."
     if index is not None:
         return ObjectKind.PART, f"Part {index} of {file or 'a payload file'} of a model."
     if statement:
         return ObjectKind.SIGNATURE, "A signature of a model."
+    if document:
+        return (
+            ObjectKind.SITE_DOCUMENT,
+            "What a site signed: a record of a model's state, or a list of what is revoked.",
+        )
     return ObjectKind.OTHER, f"A DICOM object without the private block {block.CREATOR!r} of a model."

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pydicom.dataset import FileDataset
-from pydicom.filewriter import dcmwrite
 from pydicom.uid import generate_uid
 
 from iodeep.errors import ObjectError
 from iodeep.model_object import private_block as block
-from iodeep.model_object.attributes import SIGNATURE_KIND, file_meta, put_private_header, signature_attributes
+from iodeep.model_object.attributes import SIGNATURE_KIND, put_private_header, release_document_attributes
 from iodeep.model_object.dicom_file import read_header
-from iodeep.model_object.local_files import whole_file
 from iodeep.model_object.manifest import Manifest
+from iodeep.model_object.write import write_instance
 
 MOST_SIGNATURE_BYTES = 1 << 20
 MOST_SIGNATURES = 32
@@ -45,17 +43,14 @@ def is_signature_series(series_number: str) -> bool:
 
 def write_signature(folder: Path, manifest: Manifest, sha256: str, signature: Signature, signed_at: datetime) -> Path:
     """The signature of the model with this manifest as a DICOM file, with UIDs of its own."""
-    uid = str(generate_uid(prefix=None))
-    dataset = signature_attributes(manifest, uid, str(generate_uid(prefix=None)), signed_at)
+    dataset = release_document_attributes(manifest, SIGNATURE_KIND, signed_at)
+    dataset.SOPInstanceUID, dataset.SeriesInstanceUID = generate_uid(prefix=None), generate_uid(prefix=None)
+    dataset.InstanceNumber = 1
     put_private_header(dataset, sha256)
     block.put(dataset, block.SIGNATURE, signature.value)
     block.put(dataset, block.SIGNATURE_KEY, signature.type_and_key)
     block.put(dataset, block.STATEMENT, signature.statement)
-    path = folder / f"signature-{uid}.dcm"
-    with whole_file(path) as file:
-        whole = FileDataset("", dataset, preamble=b"\0" * 128, file_meta=file_meta(uid))
-        dcmwrite(file, whole, enforce_file_format=True, implicit_vr=False, little_endian=True)
-    return path
+    return write_instance(folder / f"signature-{dataset.SOPInstanceUID}.dcm", dataset)
 
 
 def read_signature(path: Path) -> Signature:

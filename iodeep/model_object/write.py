@@ -25,8 +25,7 @@ def write_descriptor(target: Path, manifest: Manifest, encoded: bytes, sha256: s
     block.put(dataset, block.MANIFEST, encoded)
     if self_test is not None:
         block.put(dataset, block.SELF_TEST, self_test)
-    with whole_file(target) as file:
-        _write_header(file, dataset)
+    write_instance(target, dataset)
 
 
 def write_part(
@@ -40,6 +39,13 @@ def write_part(
     with whole_file(target) as file:
         _write_header(file, dataset)
         _write_payload(file, part.length, source, offset)
+
+
+def write_instance(target: Path, dataset: Dataset) -> Path:
+    """A small instance, whole or not at all."""
+    with whole_file(target) as file:
+        _write_header(file, dataset)
+    return target
 
 
 def _put_part_header(dataset: Dataset, part: PartEntry, role: Role) -> None:
