@@ -99,8 +99,16 @@ class IntegrityError(ObjectError):
     """A digest, a signature or a self-test does not hold."""
 
 
+class SelfTestError(IntegrityError):
+    """A model's self-test does not hold on this host; on another it may."""
+
+
 class NotTrustedError(ObjectError):
     """A site's trust policy does not accept a model: nobody whom it trusts has signed it, or not for this."""
+
+
+class NotApprovedError(NotTrustedError):
+    """A site's register of states does not have a model as approved, or not with this content."""
 
 
 class ArchiveError(IODeepError):

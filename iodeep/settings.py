@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 from iodeep.errors import SettingsError
 from iodeep.lifecycle_settings import LifecycleSettings
 from iodeep.serve_settings import AETitle, FrozenSettings, ServeSettings
+from iodeep.terms.providers import ProviderName
 from iodeep.trust_settings import TrustSettings
 
 MEBI = 1 << 20
@@ -78,16 +79,6 @@ class PacsSettings(FrozenSettings):
         if self.host:
             return f"{self.name} ({self.aet}@{self.host}:{self.port})"
         return f"{self.name} ({_without_password(self.dicomweb or '')})"
-
-
-class ProviderName(StrEnum):
-    """What networks are run with."""
-
-    CPU = "cpu"
-    CPU_PLAIN = "cpu-plain"
-    """The same without rewriting the graph: slower, for finding out what a difference is due to."""
-    OPENVINO = "openvino"
-    CUDA = "cuda"
 
 
 class RunSettings(FrozenSettings):

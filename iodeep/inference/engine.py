@@ -26,6 +26,7 @@ from iodeep.ports import Cancellation, Progress, ProgressSink, no_progress
 
 if TYPE_CHECKING:
     from iodeep.card import ModelCard
+    from iodeep.inference.fingerprint import RuntimeFacts
     from iodeep.prediction import Prediction
     from iodeep.settings import RunSettings
     from iodeep.volume import Volume
@@ -47,6 +48,7 @@ class Engine:
         self._process: WorkerProcess | None = None
         self._modules: frozenset[str] | None = None
         self._lacking: tuple[str, ...] | None = None
+        self._runtime: RuntimeFacts | None = None
         self._lock = threading.Lock()
 
     @property
@@ -64,6 +66,18 @@ class Engine:
             if self._lacking is None:
                 self._enclosed(frozenset())
             return self._lacking or ()
+
+    @property
+    def runtime(self) -> RuntimeFacts:
+        """What this engine's processes compute with, in their own words: what a self-test counts for.
+
+        Where there was none yet, one is started to find out. InferenceError where it cannot be.
+        """
+        with self._lock:
+            if self._runtime is None:
+                self._enclosed(frozenset())
+            assert self._runtime is not None
+            return self._runtime
 
     def run(
         self,
@@ -122,7 +136,8 @@ class Engine:
             self._process = WorkerProcess(self._limits)
         if self._modules is None:
             try:
-                self._lacking = told(self._process.enclose(sorted(modules)))
+                enclosed = self._process.enclose(sorted(modules))
+                self._lacking, self._runtime = told(enclosed.lacking), enclosed.runtime
             except BaseException:
                 self.stop()
                 raise

@@ -17,10 +17,14 @@ import onnxruntime
 
 from iodeep.errors import InferenceError, IODeepError
 from iodeep.inference.detached import Weight, detached
+from iodeep.inference.fingerprint import RuntimeFacts, runtime_facts
 from iodeep.inference.image import Floats
 from iodeep.inference.network_files import NetworkContent
+from iodeep.inference.providers import PROVIDERS, Provider
 from iodeep.inference.runtime import Session
+from iodeep.terms.providers import ProviderName
 
+CPU = "CPUExecutionProvider"
 _OUT_OF_MEMORY = re.compile(r"bad_alloc|failed to allocate memory|bad allocation|not enough memory", re.IGNORECASE)
 
 
@@ -30,21 +34,29 @@ def execution_providers() -> list[str]:
 
 
 class OnnxRuntime:
-    """``threads`` 0: as many as the machine has cores. ``providers`` as ONNX Runtime names them, preferred first."""
+    """``threads`` 0: as many as the machine has cores."""
 
-    def __init__(self, threads: int, providers: tuple[str, ...] = ("CPUExecutionProvider",)) -> None:
+    def __init__(self, threads: int, provider: Provider = PROVIDERS[ProviderName.CPU]) -> None:
         self._threads = threads
-        self._providers = providers
+        self._provider = provider
 
     @property
     def name(self) -> str:
         """Such as ``onnxruntime 1.31.1 CPUExecutionProvider fp32``."""
-        return f"onnxruntime {onnxruntime.__version__} {self._providers[0]} fp32"
+        plain = "" if self._provider.optimised else " without graph optimisation"
+        return f"onnxruntime {onnxruntime.__version__} {self._provider.ort} {self._provider.precision}{plain}"
+
+    def facts(self) -> RuntimeFacts:
+        """What its numbers depend on, on this machine."""
+        each = self._provider
+        version = f"onnxruntime {onnxruntime.__version__}"
+        return runtime_facts(version, each.name.value, each.told, each.precision, gpu=each.gpu)
 
     def load(self, network: NetworkContent, input_tensor: str) -> Session:
         """Make ready a checked network."""
         options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if self._provider.optimised else levels.ORT_DISABLE_ALL
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.use_deterministic_compute = True
@@ -58,10 +70,27 @@ class OnnxRuntime:
                 for weight in weights
             ]
             options.add_external_initializers([weight.name for weight in weights], values)
-            session = onnxruntime.InferenceSession(model, options, providers=list(self._providers))
+            session = onnxruntime.InferenceSession(model, options, providers=self._asked())
         except Exception as error:  # the runtime's own classes have no common base
             raise _told(error, f"the network {network.name} could not be loaded") from error
+        self._check_used(session)
         return _OnnxSession(session, network.name, input_tensor, weights)
+
+    def _asked(self) -> list[tuple[str, dict[str, str]]]:
+        """The provider, and the CPU's for what it has no kernel for."""
+        providers = [(self._provider.ort, dict(self._provider.options)), (CPU, {})]
+        return providers[1:] if self._provider.ort == CPU else providers
+
+    def _check_used(self, session: Any) -> None:
+        """The runtime takes the CPU without a word where another provider cannot be loaded: then nothing is run."""
+        used = session.get_providers()
+        if used[0] != self._provider.ort:
+            raise InferenceError(
+                f"the execution provider {self._provider.name.value} cannot be used here",
+                expected=self._provider.ort,
+                found=", ".join(used),
+                remedy="Set provider under [run] in iodeep.toml to one that `iodeep doctor` lists, such as cpu.",
+            )
 
 
 class _OnnxSession:

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iodeep.errors import CancelledError, InferenceError
+from iodeep.inference.fingerprint import RuntimeFacts, facts_of_document
 from iodeep.inference.messages import Broken, Receiver, send
 
 if TYPE_CHECKING:
@@ -28,13 +30,21 @@ DYING_S = 2.0
 KEPT_OF_STDERR = 4096
 
 
+@dataclass(frozen=True)
+class Enclosed:
+    """What a process said once it was contained: the layers that it could not have, each with the reason, and what it computes with."""
+
+    lacking: dict[str, str]
+    runtime: RuntimeFacts
+
+
 class WorkerProcess:
     """One running process. It lives at most as long as the thread that started it (PR_SET_PDEATHSIG)."""
 
     def __init__(self, limits: RunSettings) -> None:
         self._limits = limits
         ours, theirs = socket.socketpair()
-        arguments = [theirs.fileno(), os.getpid(), limits.memory_mib << 20, limits.threads]
+        arguments = [theirs.fileno(), os.getpid(), limits.memory_mib << 20, limits.threads, limits.provider.value]
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-m", "iodeep.inference.worker", *map(str, arguments)],
@@ -60,15 +70,16 @@ class WorkerProcess:
         """Whether it still runs."""
         return self._process.poll() is None
 
-    def enclose(self, modules: Sequence[str]) -> dict[str, str]:
+    def enclose(self, modules: Sequence[str]) -> Enclosed:
         """Let it import ``modules`` and give up everything that its runs don't need, before it is told of a network.
 
-        The layers that it could not have, each with the reason. On every error stop it.
+        On every error stop it.
         """
         reply = self.ask({"modules": sorted(modules)}, (), lambda _: None, None)
         try:
-            return {str(layer): str(reason) for layer, reason in reply["contained"].items()}
-        except (KeyError, AttributeError) as error:
+            lacking = {str(layer): str(reason) for layer, reason in reply["contained"].items()}
+            return Enclosed(lacking, facts_of_document(reply["runtime"]))
+        except (KeyError, AttributeError, TypeError) as error:
             raise self._fate(error) from error
 
     def ask(

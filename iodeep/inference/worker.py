@@ -3,8 +3,8 @@
 The first message names the modules that its runs may need. It imports them, gives up everything else (see
 :mod:`iodeep.inference.containment`), answers with what it could not give up, and only then is told of a network.
 
-``python -m iodeep.inference.worker SOCKET PARENT MEMORY THREADS``: descriptor of the line to the parent, the parent's
-process number, bytes of memory, threads of a network (0: one a core).
+``python -m iodeep.inference.worker SOCKET PARENT MEMORY THREADS PROVIDER``: descriptor of the line to the parent, the parent's
+process number, bytes of memory, threads of a network (0: one a core), what networks are run with.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from iodeep.errors import IODeepError
@@ -30,21 +31,26 @@ Answer = Callable[[dict[str, Any], list[int], Any, socket.socket], dict[str, Any
 
 def main(arguments: list[str], answer: Answer | None = None) -> None:
     """Confine and contain this process, then answer requests; ``answer``: otherwise than by running networks."""
-    descriptor, parent, memory, threads = map(int, arguments)
+    *numbers, provider = arguments
+    descriptor, parent, memory, threads = map(int, numbers)
     confine(parent, memory)
     # imported only now, so that whatever they start lives within the limits
     from iodeep.inference.messages import Broken, Receiver, send
     from iodeep.inference.onnx_runtime import OnnxRuntime
     from iodeep.inference.pipeline import Sessions
+    from iodeep.inference.providers import PROVIDERS
+    from iodeep.terms.providers import ProviderName
 
     line = socket.socket(fileno=descriptor)
-    sessions = Sessions(OnnxRuntime(threads))
+    runtime = OnnxRuntime(threads, PROVIDERS[ProviderName(provider)])
+    sessions = Sessions(runtime)
     receiver = Receiver(line)
     try:
         first, _ = receiver.next()
         for module in (*ALWAYS, *first["modules"]):
             importlib.import_module(module)
-        send(line, {"contained": contain(parent)})
+        facts = asdict(runtime.facts())
+        send(line, {"contained": contain(parent), "runtime": facts})
         while True:
             request, files = receiver.next()
             send(line, (answer or _reply)(request, files, sessions, line))

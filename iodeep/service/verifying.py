@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iodeep.errors import IODeepError
+from iodeep.errors import InferenceError, IODeepError
 from iodeep.inference import Engine, check_network
 from iodeep.model_object import ModelDescriptor, assemble
 from iodeep.ports import ProgressSink, no_progress
+from iodeep.service.self_testing import self_tested
 from iodeep.service.trusting import NOT_ASKED, signatures_in_files
-from iodeep.trust import Check, SelfTestVerdict, judge_self_test, verify_object
+from iodeep.trust import Check, verify_object
 
 if TYPE_CHECKING:
     from iodeep.trust.policy import TrustPolicy
@@ -83,12 +84,8 @@ def _structure(descriptor: ModelDescriptor, files: dict[str, Path]) -> Check:
 
 def run_self_test(descriptor: ModelDescriptor, files: dict[str, Path], engine: Engine) -> Check:
     """The object's own small input through this machine's runtime, compared within the declared tolerance."""
-    self_test = descriptor.self_test
-    if self_test is None:
-        return Check("self-test", False, "The object carries no self-test, so nothing shows that it works here.")
     try:
-        prediction = engine.run(descriptor.card, files, dict(self_test.inputs))
-    except IODeepError as error:
+        result = self_tested(descriptor, files, engine)
+    except InferenceError as error:
         return Check("self-test", False, f"The self-test could not be run: {error}")
-    verdict: SelfTestVerdict = judge_self_test(self_test, prediction, descriptor.card.self_test)
-    return Check("self-test", verdict.passed, " ".join(verdict.sentences))
+    return Check("self-test", result.passed, result.sentence)

@@ -70,6 +70,24 @@ workers = sa.Table(
 )
 """One row a worker; ``beats`` grows with every beat of its heart, so that no two clocks need to agree."""
 
+self_tests = sa.Table(
+    "iodeep_self_tests",
+    metadata,
+    sa.Column("manifest_sha256", sa.String(64), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("sop_instance_uid", sa.String(64), nullable=False),
+    sa.Column("host", sa.String(200), nullable=False),
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("runtime", sa.Text, nullable=False),
+    sa.Column("dice", sa.Text, nullable=False),
+    sa.Column("largest_difference", sa.Double),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("sentences", sa.Text, nullable=False),
+)
+"""One row a model and runtime (:class:`iodeep.inference.fingerprint.RuntimeFacts`); ``host``: where it was last tested."""
+
 
 def database_url(named: str, file: Path) -> str:
     """The SQLAlchemy URL of ``[serve.jobs] database``: PostgreSQL through psycopg, or SQLite in ``file`` where nothing is named."""

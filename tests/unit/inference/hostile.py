@@ -76,7 +76,7 @@ def hostile_process(
     with mock.patch.object(sys, "executable", str(program)):
         process = WorkerProcess(RunSettings(threads=1, memory_mib=2048, seconds=60))
     try:
-        yield process, process.enclose(())
+        yield process, process.enclose(()).lacking
     finally:
         process.stop()
 
