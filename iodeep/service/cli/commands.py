@@ -21,6 +21,7 @@ COMMANDS = {
     "sign": "signing.sign",
     "revoke": "signing.revoke",
     "fetch": "models.fetch",
+    "unpack": "unpacking.unpack",
     "export": "exchange.export",
     "import": "exchange.import_",
     "send": "exchange.send",

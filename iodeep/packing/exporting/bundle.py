@@ -1,0 +1,76 @@
+"""A model in the layout of a MONAI Bundle: configs, models, docs, and the card itself.
+
+The networks are copied as they are: the first is ``models/model.onnx`` where no file of the model refers to its name.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iodeep.card import ModelCard
+from iodeep.model_object.local_files import storage_errors
+from iodeep.packing.exporting.card_file import write_card
+from iodeep.packing.exporting.inference import MODELS, Inference, inference_config
+from iodeep.packing.exporting.metadata import metadata
+from iodeep.packing.exporting.words import readme
+
+ONLY_NETWORK = "model.onnx"
+
+
+@dataclass(frozen=True)
+class BundleSource:
+    """What a bundle is made of. ``channels``: of the first output, None where the network does not tell."""
+
+    card: ModelCard
+    files: Mapping[str, Path]
+    """The names that the card has, and where they are."""
+    channels: int | None = None
+    origin: tuple[str, ...] = ()
+    """Lines on which object the files are from."""
+
+    def names(self) -> dict[str, str]:
+        """File name in the card -> in ``models``."""
+        names = {name: name for name in self.files}
+        if len(self.card.network.files) == 1 and ONLY_NETWORK not in names:
+            names[self.card.network.files[0]] = ONLY_NETWORK
+        return names
+
+
+def unsaid_in_bundle(source: BundleSource) -> tuple[str, ...]:
+    """What MONAI would do otherwise than the card says, a sentence each. InputError for a name that MONAI cannot take."""
+    return _inference(source).unsaid
+
+
+def write_bundle(source: BundleSource, folder: Path) -> tuple[str, ...]:
+    """Write the bundle to the empty ``folder``; gives what MONAI does otherwise. InputError for a name it cannot take."""
+    inference, names = _inference(source), source.names()
+    with storage_errors(folder):
+        for each in ("configs", MODELS, "docs"):
+            (folder / each).mkdir()
+        for name, path in source.files.items():
+            shutil.copyfile(path, folder / MODELS / names[name])
+        _write_json(folder / "configs" / "inference.json", inference.document)
+        _write_json(folder / "configs" / "metadata.json", metadata(source.card, source.channels))
+        (folder / "docs" / "README.md").write_text(readme(source.card, source.origin, inference.unsaid), "utf-8")
+        (folder / "docs" / "license.txt").write_text(_licence(source.card), "utf-8")
+    write_card(source.card, folder, source.origin)
+    return inference.unsaid
+
+
+def _inference(source: BundleSource) -> Inference:
+    names = source.names()
+    return inference_config(source.card, [names[name] for name in source.card.network.files], source.channels)
+
+
+def _licence(card: ModelCard) -> str:
+    """The text where the card has it, and the name of the licence in any case."""
+    return "\n".join(filter(None, [card.licence.spdx, card.licence.source, card.licence.text, ""])) + "\n"
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
