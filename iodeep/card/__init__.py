@@ -18,17 +18,19 @@ from iodeep.card.model_card import (
     Version,
 )
 from iodeep.card.network import Dimensions, Network, Patches, WholeVolume
-from iodeep.card.outputs import ClassificationOutput, FindingClass, Segment, SegmentationOutput
+from iodeep.card.outputs import ClassificationOutput, FindingClass, Restoration, Segment, SegmentationOutput
 from iodeep.card.processing import (
     Clip,
     ClipPercentiles,
     CropForeground,
+    CropNonzero,
     FillHoles,
     Interpolation,
     LargestComponent,
     MinimumVolume,
     Orient,
     PadToMultiple,
+    PadToSize,
     Postprocessing,
     Preprocessing,
     ResampleSpacing,
@@ -47,6 +49,7 @@ __all__ = [
     "CodedTerm",
     "ContrastPhase",
     "CropForeground",
+    "CropNonzero",
     "Dimensions",
     "Eligibility",
     "FillHoles",
@@ -63,6 +66,7 @@ __all__ = [
     "Organisation",
     "Orient",
     "PadToMultiple",
+    "PadToSize",
     "Patches",
     "Performance",
     "Postprocessing",
@@ -70,6 +74,7 @@ __all__ = [
     "Range",
     "ResampleSpacing",
     "Resize",
+    "Restoration",
     "ScaleRange",
     "ScaleShift",
     "Segment",

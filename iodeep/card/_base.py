@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
 from iodeep.terms import Code
+
+DOCUMENT = "document"
+"""The context in which a card is written as a document."""
 
 
 class CardPart(BaseModel):
     """A frozen part of a card; a field that the schema doesn't know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    came_later: ClassVar[frozenset[str]] = frozenset()
+    """Fields that cards of the same schema did not have at first; a document leaves them out where they say nothing new."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        document: dict[str, Any] = handler(self)
+        if info.context == DOCUMENT:
+            for name in self.came_later:
+                if getattr(self, name) == type(self).model_fields[name].default:
+                    document.pop(name, None)
+        return document
 
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from iodeep.card._base import DOCUMENT
 from iodeep.card.model_card import ModelCard
 from iodeep.errors import CardError
 
@@ -44,8 +45,12 @@ def card_of_document(document: Any, origin: str) -> ModelCard:
 
 
 def card_document(card: ModelCard) -> dict[str, Any]:
-    """The card as JSON values, with every field; :func:`card_of_document` gives it back."""
-    document: dict[str, Any] = card.model_dump(mode="json")
+    """The card as JSON values; :func:`card_of_document` gives it back.
+
+    With every field, but for those that came later and have their default: the same card stays the same document, and with it
+    the same device, in every version of the software.
+    """
+    document: dict[str, Any] = card.model_dump(mode="json", context=DOCUMENT)
     document["version"] = str(card.version)
     return document
 

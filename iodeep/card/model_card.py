@@ -167,6 +167,9 @@ class ModelCard(CardPart):
         if len(set(names)) != len(names):
             raise ValueError("two inputs share a name")
         known = {segment.number for segment in self.segmentation.segments} if self.segmentation else set()
+        for number, each in enumerate(self.preprocessing):
+            if max(getattr(each, "channels", ()), default=0) >= len(self.inputs):
+                raise ValueError(f"preprocessing.{number}.channels names an input that the card doesn't have")
         for step in self.postprocessing:
             if not set(step.segments) <= known:
                 raise ValueError(f"postprocessing {step.step} names a segment that the segmentation doesn't have")

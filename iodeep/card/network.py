@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -36,8 +36,15 @@ class Patches(CardPart):
     """Voxels an axis: three numbers in 3D, two in 2D and 2.5D."""
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the window that two neighbours have in common."""
-    blending: Literal["gaussian", "constant"] = "gaussian"
-    """Gaussian: standard deviation of one eighth of the window an axis."""
+    placement: Literal["stride", "even"] = "stride"
+    """stride: ``size * (1 - overlap)`` apart, the last moved back to end with the axis (MONAI). even: at most that far apart,
+    all the same distance (nnU-Net)."""
+    blending: Literal["gaussian", "gaussian_on_voxel", "constant"] = "gaussian"
+    """Gaussian: standard deviation of one eighth of the window an axis, its peak in the window's middle, or (nnU-Net) on
+    the voxel ``size // 2``."""
+    least_weight: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Weights of a Gaussian below this share of its peak are raised to it."""
+    came_later: ClassVar[frozenset[str]] = frozenset({"placement", "least_weight"})
 
 
 class Network(CardPart):

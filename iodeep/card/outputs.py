@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from iodeep.card._base import CardPart, CodedTerm, Fraction, Line
 from iodeep.card.network import TensorName
+from iodeep.card.processing import Interpolation, Times
 
 Activation = Literal["none", "softmax", "sigmoid"]
 
@@ -27,8 +28,19 @@ class Segment(CardPart):
     type_modifiers: tuple[CodedTerm, ...] = ()
     regions: tuple[CodedTerm, ...] = ()
     """Anatomic regions of this segment, where they are not its type."""
+    includes: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
+    """Decoding ``nested``: numbers of the segments whose voxels are this one's too."""
+    came_later: ClassVar[frozenset[str]] = frozenset({"includes"})
     rgb: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(default=(255, 99, 71), min_length=3, max_length=3)
     """Recommended colour in sRGB, written as CIELab."""
+
+
+class Restoration(CardPart):
+    """Channels are brought back onto the source's voxels before they are decoded (nnU-Net); beyond a crop is background."""
+
+    interpolation: Interpolation = Interpolation.LINEAR
+    anisotropic: Times | None = None
+    """As of the step ``resample_spacing``, on the way back."""
 
 
 class SegmentationOutput(CardPart):
@@ -36,11 +48,18 @@ class SegmentationOutput(CardPart):
 
     tensor: TensorName = "output"
     activation: Activation = "none"
-    decode: Literal["argmax", "threshold", "labels"]
+    activate: Literal["each", "mean", "restored"] = "each"
+    """What is activated: each output of a network, their mean over windows, mirrorings and networks (MONAI), or that mean
+    after its restoration (nnU-Net)."""
+    decode: Literal["argmax", "threshold", "nested", "labels"]
     """argmax: the largest channel wins (channels of no segment are background). threshold: each channel on its own, so
-    that segments may overlap. labels: the output already holds label values."""
+    that segments may overlap. nested: as threshold, but a voxel goes to the last of the segments that claim it and to those
+    that include that one (nnU-Net's regions). labels: the output already holds label values."""
     threshold: Fraction = 0.5
+    restoration: Restoration | None = None
+    """Left out, voxels are decoded on the network's grid, and labels brought back by the nearest voxel."""
     segments: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=1024)]
+    came_later: ClassVar[frozenset[str]] = frozenset({"activate", "restoration"})
 
     @model_validator(mode="after")
     def _segments_are_numbered(self) -> Self:
@@ -52,10 +71,26 @@ class SegmentationOutput(CardPart):
             raise ValueError("two segments share a channel")
         return self
 
+    @model_validator(mode="after")
+    def _options_agree(self) -> Self:
+        if self.activate == "restored" and self.restoration is None:
+            raise ValueError("activate: restored needs a restoration")
+        if self.decode == "labels" and (self.restoration or self.activate != "each"):
+            raise ValueError("an output that already holds labels has nothing to restore or activate")
+        if self.decode == "nested" and self.restoration is None:
+            raise ValueError("decode: nested needs a restoration")
+        known = {segment.number for segment in self.segments}
+        for segment in self.segments:
+            if segment.includes and self.decode != "nested":
+                raise ValueError("includes is for segments that are nested")
+            if not set(segment.includes) <= known - {segment.number}:
+                raise ValueError(f"segment {segment.number} includes one that the segmentation doesn't have")
+        return self
+
     @property
     def overlapping(self) -> bool:
         """Whether a voxel may belong to several segments."""
-        return self.decode == "threshold" and len(self.segments) > 1
+        return self.decode in ("threshold", "nested") and len(self.segments) > 1
 
 
 class FindingClass(CardPart):

@@ -7,7 +7,7 @@ direction in which their index grows: after ``orient RAS`` axis 0 grows to the p
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -35,12 +35,30 @@ class Orient(CardPart):
         return self
 
 
+Times = Annotated[float, Field(gt=1, allow_inf_nan=False)]
+
+
 class ResampleSpacing(CardPart):
-    """Resample to a voxel spacing in mm, one number an array axis."""
+    """Resample to a voxel spacing in mm, one number an array axis; an axis of null keeps the image's."""
 
     step: Literal["resample_spacing"]
-    mm: tuple[Positive, Positive, Positive]
+    mm: tuple[Positive | None, Positive | None, Positive | None]
     interpolation: Interpolation = Interpolation.LINEAR
+    anisotropic: Times | None = None
+    """Where the image's largest spacing (else that of ``mm``) is more than so many times the smallest and one axis alone
+    has it, that axis is resampled last and by nearest, the other two before it, slice by slice (nnU-Net: 3)."""
+    bounded: bool = False
+    """Cubic: clipped to the range of the values before, each slice's own where it goes slice by slice (nnU-Net)."""
+    grid: Literal["corners", "centres"] = "corners"
+    """corners: the number of voxels that comes nearest to the spacing, the volume's corners kept (nnU-Net). centres: exactly
+    this spacing, the first voxel's centre kept (MONAI's Spacing)."""
+    came_later: ClassVar[frozenset[str]] = frozenset({"anisotropic", "bounded", "grid"})
+
+    @model_validator(mode="after")
+    def _centres_go_alone(self) -> Self:
+        if self.grid == "centres" and (self.interpolation is Interpolation.CUBIC or self.anisotropic):
+            raise ValueError("grid: centres is for interpolation linear or nearest, without anisotropic")
+        return self
 
 
 class Resize(CardPart):
@@ -55,7 +73,15 @@ class Resize(CardPart):
     interpolation: Interpolation = Interpolation.LINEAR
 
 
-class Window(CardPart):
+class IntensityStep(CardPart):
+    """A step that changes values and not places."""
+
+    channels: tuple[Annotated[int, Field(ge=0, le=15)], ...] = ()
+    """Inputs that it is for, by their place from 0; all where none is named."""
+    came_later: ClassVar[frozenset[str]] = frozenset({"channels"})
+
+
+class Window(IntensityStep):
     """Clip to ``[center - width/2, center + width/2]`` (CT: HU) and scale that to 0..1."""
 
     step: Literal["window"]
@@ -63,7 +89,7 @@ class Window(CardPart):
     width: Positive
 
 
-class ClipPercentiles(CardPart):
+class ClipPercentiles(IntensityStep):
     """Clip to two percentiles (0..100) of the volume, or of its voxels above ``foreground_above``."""
 
     step: Literal["clip_percentiles"]
@@ -78,14 +104,24 @@ class ClipPercentiles(CardPart):
         return self
 
 
-class ZScore(CardPart):
+class ZScore(IntensityStep):
     """Subtract the mean and divide by the (population) standard deviation, of the volume or of its foreground."""
 
     step: Literal["z_score"]
     foreground_above: float | None = None
+    mask: Literal["nonzero", "nonzero_filled"] | None = None
+    """Measure and change only voxels that are not 0 (nonzero, MONAI), or that are not 0 in any of all inputs or lie in a
+    cavity of these (nonzero_filled, nnU-Net)."""
+    came_later: ClassVar[frozenset[str]] = frozenset({"channels", "mask"})
+
+    @model_validator(mode="after")
+    def _one_foreground(self) -> Self:
+        if self.mask is not None and self.foreground_above is not None:
+            raise ValueError("mask and foreground_above are two ways to say what counts: name one")
+        return self
 
 
-class ScaleRange(CardPart):
+class ScaleRange(IntensityStep):
     """Map the volume's minimum and maximum linearly to ``low`` and ``high``."""
 
     step: Literal["scale_range"]
@@ -93,7 +129,7 @@ class ScaleRange(CardPart):
     high: float = 1.0
 
 
-class ScaleShift(CardPart):
+class ScaleShift(IntensityStep):
     """Multiply by ``scale``, then add ``shift``."""
 
     step: Literal["scale_shift"]
@@ -101,7 +137,7 @@ class ScaleShift(CardPart):
     shift: float = 0.0
 
 
-class Clip(CardPart):
+class Clip(IntensityStep):
     """Clip to fixed values."""
 
     step: Literal["clip"]
@@ -117,11 +153,32 @@ class CropForeground(CardPart):
     margin: Annotated[int, Field(ge=0, le=512)] = 0
 
 
+class CropNonzero(CardPart):
+    """Crop to the bounding box of voxels that are not 0 in any input (nnU-Net)."""
+
+    step: Literal["crop_nonzero"]
+
+
 class PadToMultiple(CardPart):
-    """Pad each axis at its end to a multiple of ``multiple`` voxels with ``value``."""
+    """Pad each axis to a multiple of ``multiple`` voxels with ``value``."""
 
     step: Literal["pad_to_multiple"]
     multiple: Annotated[int, Field(ge=1, le=512)]
+    value: float = 0.0
+    sides: Literal["end", "both"] = "end"
+    """both: half of it at the start, the odd voxel at the end."""
+    came_later: ClassVar[frozenset[str]] = frozenset({"sides"})
+
+
+class PadToSize(CardPart):
+    """Pad each axis that is shorter to ``shape`` voxels with ``value``: half at the start, the odd voxel at the end."""
+
+    step: Literal["pad_to_size"]
+    shape: tuple[
+        Annotated[int, Field(ge=1, le=4096)],
+        Annotated[int, Field(ge=1, le=4096)],
+        Annotated[int, Field(ge=1, le=4096)],
+    ]
     value: float = 0.0
 
 
@@ -136,7 +193,9 @@ Preprocessing = Annotated[
     | ScaleShift
     | Clip
     | CropForeground
-    | PadToMultiple,
+    | CropNonzero
+    | PadToMultiple
+    | PadToSize,
     Field(discriminator="step"),
 ]
 

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from iodeep.errors import InferenceError
+from iodeep.inference.forward import activated
 from iodeep.inference.image import Floats, Shape
 
 if TYPE_CHECKING:
     from iodeep.card import SegmentationOutput
+    from iodeep.card.outputs import Activation
 
 Labels = npt.NDArray[Any]
 """uint8 up to 255 segments, then uint16; 0 is background, n Segment Number."""
@@ -128,13 +130,32 @@ class ProbabilitySink:
 
     def take(self, first: int, block: Floats) -> None:
         """Copy, allowing for rounding at the ends of 0..1."""
-        chosen = block[self._channels]
-        low, high = float(chosen.min()), float(chosen.max())
-        if low < -1e-3 or high > 1 + 1e-3:
-            raise InferenceError(
-                "the network's output holds no probabilities",
-                expected="values of 0 to 1",
-                found=f"{low:g} to {high:g}",
-                remedy="Set segmentation.activation in the card to softmax or sigmoid, or don't ask for probabilities.",
-            )
-        np.clip(chosen, 0, 1, out=self._layers[:, first : first + block.shape[1]])
+        self._layers[:, first : first + block.shape[1]] = as_probabilities(block[self._channels])
+
+
+def as_probabilities(values: Floats) -> Floats:
+    """``values``, clipped to 0..1 in place; InferenceError where that would change more than rounding."""
+    low, high = float(values.min()), float(values.max())
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise InferenceError(
+            "the network's output holds no probabilities",
+            expected="values of 0 to 1",
+            found=f"{low:g} to {high:g}",
+            remedy="Set segmentation.activation in the card to softmax or sigmoid, or don't ask for probabilities.",
+        )
+    return np.clip(values, 0, 1, out=values)
+
+
+class ActivatedBlocks:
+    """Activates blocks of mean values and hands them on to ``sinks``; ``channels``: those that they want, all where None."""
+
+    def __init__(self, activation: Activation, channels: Sequence[int] | None, sinks: Sequence[Sink]) -> None:
+        self._activation = activation
+        self._channels = channels
+        self._sinks = sinks
+
+    def take(self, first: int, block: Floats) -> None:
+        """A copy: the block is the accumulator's own."""
+        values = activated(block[None].copy(), self._activation)[0]
+        for sink in self._sinks:
+            sink.take(first, values if self._channels is None else values[list(self._channels)])

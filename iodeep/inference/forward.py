@@ -95,7 +95,7 @@ class Forward:
         if output.ndim != len(batch) or output.shape[1] < max(least, 2 if declared.decode == "argmax" else 1):
             raise _wrong_shape(declared.tensor, output, f"{(batch[0], f'at least {least} channels', *batch[2:])}")
         _refuse_shape(declared.tensor, output, (batch[0], output.shape[1], *batch[2:]))
-        return activated(output, declared.activation)
+        return activated(output, declared.activation if declared.activate == "each" else "none")
 
 
 def activated(output: Tensor, activation: Activation) -> Floats:

@@ -65,6 +65,10 @@ class SourceAxis:
         ratio = Fraction(old, new)
         return replace(self, step=self.step * ratio, start=self.start + self.step * (ratio - 1) / 2)
 
+    def spaced(self, ratio: Fraction) -> SourceAxis:
+        """The axis with its voxels ``ratio`` times as far apart, the first one's centre where it was."""
+        return replace(self, step=self.step * ratio)
+
     def nearest(self, count: int) -> npt.NDArray[np.int64]:
         """For each of ``count`` source positions the index whose centre is nearest (of two, the upper one)."""
         slope, offset = 1 / self.step, HALF - self.start / self.step

@@ -6,20 +6,40 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from iodeep.errors import InputError
 from iodeep.inference.image import Floats
+from iodeep.inference.postprocessing import cavities
 
 if TYPE_CHECKING:
     from iodeep.card import Clip, ClipPercentiles, Preprocessing, ScaleRange, ScaleShift, Window, ZScore
 
 
 def applied(voxels: Floats, step: Preprocessing) -> Floats:
-    """``voxels`` (channel and three axes) after ``step``, taken channel by channel."""
+    """``voxels`` (channel and three axes) after ``step``, taken channel by channel; of masks, only nonzero_filled is that of all channels."""
     work = _STEPS[step.step]
-    for channel in voxels:
-        work(channel, step)
+    kind = getattr(step, "mask", None)
+    filled = nonzero_filled(voxels) if kind == "nonzero_filled" else None
+    for number, channel in enumerate(voxels):
+        if getattr(step, "channels", ()) and number not in step.channels:  # type: ignore[union-attr]
+            continue
+        if kind is None:
+            work(channel, step)
+        else:
+            mask = channel != 0 if filled is None else filled
+            values = channel[mask]
+            work(values, step)
+            channel[mask] = values
     return voxels
+
+
+def nonzero_filled(voxels: Floats) -> npt.NDArray[np.bool_]:
+    """Voxels that are not 0 in any channel, and cavities of these (nnU-Net's ``create_nonzero_mask``)."""
+    mask: npt.NDArray[np.bool_] = np.any(voxels != 0, axis=0)
+    if not mask.all():
+        mask |= cavities(mask, open_ends=(0, 1, 2))
+    return mask
 
 
 def window(channel: Floats, step: Window) -> None:

@@ -122,7 +122,14 @@ def expected_sizes(card: ModelCard) -> Sequence[int | None]:
     for step in card.preprocessing:
         if step.step == "resize":
             sizes = list(step.shape)
-        elif step.step in ("orient", "resample_spacing", "crop_foreground", "pad_to_multiple"):
+        elif step.step in (
+            "orient",
+            "resample_spacing",
+            "crop_foreground",
+            "crop_nonzero",
+            "pad_to_multiple",
+            "pad_to_size",
+        ):
             sizes = [None, None, None]
     if network.dimensions != "3D":
         del sizes[network.slice_axis]

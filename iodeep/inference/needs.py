@@ -12,8 +12,9 @@ def needed_modules(card: ModelCard) -> frozenset[str]:
     """Modules that cost a third of a second and that most cards do without."""
     modules: set[str] = set()
     cubic = any(getattr(step, "interpolation", None) == "cubic" for step in card.preprocessing)
-    if cubic or len(card.inputs) > 1:
+    restoration = card.segmentation.restoration if card.segmentation else None
+    if cubic or len(card.inputs) > 1 or (restoration and restoration.interpolation == "cubic"):
         modules.add("scipy.ndimage")
-    if card.postprocessing:
+    if card.postprocessing or any(getattr(step, "mask", None) for step in card.preprocessing):
         modules.add("cc3d")
     return frozenset(modules)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from iodeep.errors import CardError
-from iodeep.inference.decoding import ArgmaxSink, LabelSink, ProbabilitySink, Sink, ThresholdSink
+from iodeep.inference.decoding import ActivatedBlocks, ArgmaxSink, LabelSink, ProbabilitySink, Sink, ThresholdSink
 from iodeep.inference.forward import Forward
 from iodeep.inference.image import Floats, Image, Scan
 from iodeep.inference.inputs import channels_of
@@ -19,6 +19,7 @@ from iodeep.inference.network_files import NetworkContent
 from iodeep.inference.placing import labels_on_source, probabilities_on_source
 from iodeep.inference.postprocessing import Mask, tidied_labels, tidied_masks
 from iodeep.inference.preprocessing import preprocessed
+from iodeep.inference.restoring import ValueSink, restored
 from iodeep.inference.runtime import Runtime, Session
 from iodeep.inference.sliding import Cutter, Slide
 from iodeep.inference.structure import check_content
@@ -101,7 +102,7 @@ def predict(
     answer.seconds["blend"] = answer.seconds.pop("around") - answer.seconds["network"]
     with answer.timed("postprocess"):
         report("postprocess", 0, None, "steps")
-        _put_back(card, image, found, answer)
+        _put_back(card, image, found, answer, probabilities=probabilities)
     return answer
 
 
@@ -112,9 +113,14 @@ class _Found:
     labels: ArgmaxSink | LabelSink | None = None
     masks: ThresholdSink | None = None
     probabilities: ProbabilitySink | None = None
+    values: ValueSink | None = None
 
-    def sinks(self) -> Sequence[Sink]:
-        return [sink for sink in (self.labels, self.masks, self.probabilities) if sink is not None]
+    def sinks(self, output: SegmentationOutput) -> Sequence[Sink]:
+        found = [sink for sink in (self.labels, self.masks, self.probabilities, self.values) if sink is not None]
+        if output.activate != "mean" or self.values:
+            return found
+        wanted = [segment.channel for segment in output.segments] if self.masks else None
+        return [ActivatedBlocks(output.activation, wanted, found)]
 
 
 def _through_networks(
@@ -137,7 +143,7 @@ def _through_networks(
     def sinks_of(channels: int) -> Sequence[Sink]:
         assert card.segmentation is not None
         _open_sinks(found, card.segmentation, windows, channels, voting=voting, probabilities=probabilities)
-        return found.sinks()
+        return found.sinks(card.segmentation)
 
     slide = Slide(windows, _needed_channels(card.segmentation), sinks_of)
     cutter = Cutter(image.voxels, windows.size, windows.flat, network.context_slices)
@@ -148,8 +154,8 @@ def _through_networks(
 
 
 def _needed_channels(output: SegmentationOutput | None) -> list[int] | None:
-    """Overlapping segments need their own channels only; an argmax needs all, background too."""
-    if output is None or output.decode != "threshold":
+    """Overlapping segments need their own channels only; an argmax needs all, background too, and so does a mean to activate."""
+    if output is None or output.decode not in ("threshold", "nested") or output.activate != "each":
         return None
     return [segment.channel for segment in output.segments]
 
@@ -158,6 +164,9 @@ def _open_sinks(
     found: _Found, output: SegmentationOutput, windows: Windows, channels: int, *, voting: bool, probabilities: bool
 ) -> None:
     segments = output.segments
+    if output.restoration:
+        found.values = ValueSink(channels, windows.shape, windows.lead)
+        return
     if output.decode == "threshold":
         found.masks = ThresholdSink(output.threshold, windows.shape, windows.lead, len(segments))
         places = list(range(len(segments)))
@@ -181,20 +190,31 @@ def _places_of_values(values: list[int]) -> list[int]:
     return [order.index(value) for value in values]
 
 
-def _put_back(card: ModelCard, image: Image, found: _Found, answer: Answer) -> None:
+def _put_back(card: ModelCard, image: Image, found: _Found, answer: Answer, *, probabilities: bool) -> None:
     """Onto the source's grid, then the card's postprocessing there."""
     if card.segmentation is None:
         return
-    count = len(card.segmentation.segments)
+    if found.values:
+        kept = found.values.values
+        channels = _needed_channels(card.segmentation) or range(len(kept))
+        back = restored(card, image, kept, channels, probabilities=probabilities)
+        answer.labels, answer.masks, answer.probabilities = back.labels, back.masks, back.probabilities
+    else:
+        _labels_back(len(card.segmentation.segments), image, found, answer)
     voxel_ml = float(abs(np.linalg.det(image.source_affine[:3, :3]))) / 1000
-    if found.masks and count > 1:
-        answer.masks = np.stack([labels_on_source(mask, image) for mask in found.masks.masks])
+    if answer.masks is not None:
         tidied_masks(answer.masks, card.postprocessing, voxel_ml)
+    if answer.labels is not None:
+        tidied_labels(answer.labels, len(card.segmentation.segments), card.postprocessing, voxel_ml)
+
+
+def _labels_back(segments: int, image: Image, found: _Found, answer: Answer) -> None:
+    if found.masks and segments > 1:
+        answer.masks = np.stack([labels_on_source(mask, image) for mask in found.masks.masks])
     else:
         labels = found.masks.masks[0].view(np.uint8) if found.masks else found.labels.labels if found.labels else None
         assert labels is not None
         answer.labels = labels_on_source(labels, image)
-        tidied_labels(answer.labels, count, card.postprocessing, voxel_ml)
     if found.probabilities:
         kept = found.probabilities.probabilities
         answer.probabilities = np.stack([probabilities_on_source(channel, image) for channel in kept])

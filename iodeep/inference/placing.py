@@ -1,7 +1,8 @@
 """From the network's grid back onto the source's voxels: labels by the nearest centre, probabilities linearly.
 
 Nearest, because it is what the authors of networks do and what a direct script gives; linear, because a probability
-map is shown as one. A source voxel that the network's grid doesn't hold (cropped away) is background.
+map is shown as one. A source voxel that the network's grid doesn't hold (cropped away) is background. A card may say that
+values come back before they are decoded (:mod:`iodeep.inference.restoring`): these take a :class:`Way`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from iodeep.inference.image import Floats, Image
-from iodeep.inference.resampling import interpolated
+from iodeep.inference.image import Floats, Image, Shape
+from iodeep.inference.resampling import interpolated, interpolated_along
 
 _TILE = 16
 
@@ -38,6 +39,79 @@ def labels_on_source(labels: npt.NDArray[Any], image: Image) -> npt.NDArray[Any]
     out = np.zeros(image.source_shape, labels.dtype)
     out[tuple(where)] = values
     return out
+
+
+class Way:
+    """From the network's grid to the source's voxels, for values: those of the ``box`` that ``image``'s grid holds.
+
+    ``interpolation``: nearest, linear or cubic (clipped to the range of what it is made from); ``alone``: an axis of
+    ``image`` that is read by nearest whatever the others are.
+    """
+
+    def __init__(self, image: Image, interpolation: str, alone: int | None) -> None:
+        self._interpolation = interpolation
+        self._alone = alone
+        self._order = _source_order(image)
+        self.source_shape = image.source_shape
+        self._positions: list[npt.NDArray[np.float64]] = []
+        self._nearest: list[npt.NDArray[np.int64]] = []
+        inside: list[slice] = []
+        for size, axis in zip(image.shape, image.axes, strict=True):
+            count = image.source_shape[axis.source]
+            held = np.flatnonzero(axis.holds(count))
+            inside.append(slice(int(held[0]), int(held[-1]) + 1))
+            self._positions.append(axis.positions(count)[inside[-1]])
+            self._nearest.append(np.clip(axis.nearest(count)[inside[-1]], 0, size - 1))
+        self.box = inside[self._order[0]], inside[self._order[1]], inside[self._order[2]]
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels of the box, in the source's order of axes."""
+        first, second, third = (side.stop - side.start for side in self.box)
+        return first, second, third
+
+    def of(self, values: Floats) -> Floats:
+        """``values`` (the three axes of the network's grid) within the box; a new array."""
+        between = [axis for axis in range(3) if not self._read_at_voxels(axis)]
+        if self._interpolation == "cubic" and between:
+            values = self._cubic(values, between)
+        elif between:
+            values = interpolated_along(values, {axis: self._positions[axis] for axis in between}, between)
+        for axis in range(3):
+            if axis not in between:
+                values = _selected(values, axis, self._nearest[axis])
+        return np.array(values.transpose(self._order), order="C")
+
+    def placed(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values of the box within the whole source, zeros around it."""
+        if values.shape == self.source_shape:
+            return values
+        out = np.zeros(self.source_shape, values.dtype)
+        out[self.box] = values
+        return out
+
+    def _read_at_voxels(self, axis: int) -> bool:
+        """By nearest, or at places that are voxels of the grid anyway."""
+        chosen = self._interpolation == "nearest" or axis == self._alone
+        return chosen or bool(np.array_equal(self._positions[axis], self._nearest[axis]))
+
+    def _cubic(self, values: Floats, axes: list[int]) -> Floats:
+        """Cubic B-splines along ``axes``, slice by slice where one axis stands alone."""
+        from scipy import ndimage  # a third of a second that most runs don't need
+
+        alone = self._alone
+        blocks = values[None] if alone is None else np.moveaxis(values, alone, 0)
+        kept = [axis for axis in range(3) if axis != alone]
+        places = [
+            self._positions[axis] if axis in axes else np.arange(values.shape[axis], dtype=float) for axis in kept
+        ]
+        steps = [float(place[-1] - place[0]) / max(len(place) - 1, 1) for place in places]
+        out = np.empty((len(blocks), *(len(place) for place in places)), np.float32)
+        for block, target in zip(blocks, out, strict=True):
+            starts = [float(place[0]) for place in places]
+            ndimage.affine_transform(block, steps, starts, target.shape, target, order=3, mode="nearest")
+            np.clip(target, block.min(), block.max(), out=target)
+        return out[0] if alone is None else np.moveaxis(out, 0, alone)
 
 
 def transposed(values: npt.NDArray[Any], order: tuple[int, ...]) -> npt.NDArray[Any]:

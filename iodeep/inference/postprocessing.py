@@ -66,16 +66,19 @@ def grown(box: Box, shape: tuple[int, ...]) -> Box:
     return sides[0], sides[1], sides[2]
 
 
-def cavities(mask: Mask) -> Mask:
-    """Background that does not reach the border; in a single slice, the slice's own border counts."""
+def cavities(mask: Mask, open_ends: Sequence[int] | None = None) -> Mask:
+    """Background that does not reach the border; in a single slice, the slice's own border counts.
+
+    ``open_ends``: the axes whose ends are border; left out, those of more than one voxel.
+    """
+    ends_of = [axis for axis, size in enumerate(mask.shape) if size > 1] if open_ends is None else open_ends
     import cc3d  # most cards fill no holes
 
     components = cc3d.connected_components(~mask, connectivity=6)
     open_ones = {0}
-    for axis, size in enumerate(mask.shape):
-        if size > 1:
-            ends = components.take((0, size - 1), axis)
-            open_ones.update(np.unique(ends).tolist())
+    for axis in ends_of:
+        ends = components.take((0, mask.shape[axis] - 1), axis)
+        open_ones.update(np.unique(ends).tolist())
     enclosed = np.ones(int(components.max()) + 1, np.bool_)
     enclosed[list(open_ones)] = False
     holes: Mask = enclosed[components]

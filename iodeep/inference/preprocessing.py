@@ -9,18 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from iodeep.errors import InputError
 from iodeep.inference import intensity
 from iodeep.inference.image import Floats, Image, Shape
-from iodeep.inference.resampling import resized
+from iodeep.inference.resampling import axis_alone, resized, spaced
 
 if TYPE_CHECKING:
-    from iodeep.card import CropForeground, Orient, PadToMultiple, Preprocessing, ResampleSpacing, Resize
+    from iodeep.card import (
+        CropForeground,
+        CropNonzero,
+        Orient,
+        PadToMultiple,
+        PadToSize,
+        Preprocessing,
+        ResampleSpacing,
+        Resize,
+    )
 
 MAX_VOXELS = 1 << 31
 """Of one channel; a grid beyond it comes from a wrong spacing, not from a scanner."""
@@ -61,17 +73,29 @@ def _agreement(directions: Any, order: tuple[int, ...], wanted: list[tuple[int, 
 
 
 def resampled(image: Image, step: ResampleSpacing) -> Image:
-    """As nnU-Net does: the number of voxels that comes nearest to the spacing, corner to corner."""
-    counts = [max(1, round(n * s / mm)) for n, s, mm in zip(image.shape, image.spacing, step.mm, strict=True)]
-    return _on_shape(image, (counts[0], counts[1], counts[2]), step.interpolation)
+    """On either of the two grids that the step knows."""
+    wanted = [float(s) if mm is None else mm for s, mm in zip(image.spacing, step.mm, strict=True)]
+    if step.grid == "centres":
+        return _on_centres(image, wanted, step.interpolation)
+    counts = [max(1, round(n * s / mm)) for n, s, mm in zip(image.shape, image.spacing, wanted, strict=True)]
+    alone = axis_alone(image.spacing, wanted, step.anisotropic)
+    way = partial(resized, interpolation=step.interpolation, alone=alone, bounded=step.bounded)
+    return _on_shape(image, (counts[0], counts[1], counts[2]), way)
 
 
-def fitted(image: Image, step: Resize) -> Image:
-    """The whole volume on a fixed number of voxels."""
-    return _on_shape(image, (step.shape[0], step.shape[1], step.shape[2]), step.interpolation)
+def _on_centres(image: Image, wanted: Sequence[float], interpolation: str) -> Image:
+    """As MONAI does: exactly the spacing, from the first voxel's centre on; as many voxels as come nearest to the last one's."""
+    spacing = [float(each) for each in image.spacing]
+    ratios = [mm / each for mm, each in zip(wanted, spacing, strict=True)]
+    counts = [round((size - 1) / ratio) + 1 for size, ratio in zip(image.shape, ratios, strict=True)]
+    shape = (counts[0], counts[1], counts[2])
+    _refuse_huge(shape)
+    voxels = np.stack([spaced(channel, shape, ratios, interpolation) for channel in image.voxels])
+    exact = [Fraction(mm) / Fraction(each) for mm, each in zip(wanted, spacing, strict=True)]
+    return image.moved(voxels, [axis.spaced(ratio) for axis, ratio in zip(image.axes, exact, strict=True)])
 
 
-def _on_shape(image: Image, shape: Shape, interpolation: str) -> Image:
+def _refuse_huge(shape: Shape) -> None:
     if np.prod(shape, dtype=object) > MAX_VOXELS:
         raise InputError(
             "the preprocessed image would be too large",
@@ -79,7 +103,17 @@ def _on_shape(image: Image, shape: Shape, interpolation: str) -> Image:
             found=" x ".join(map(str, shape)),
             remedy="Check the spacing of the series and the preprocessing of the card.",
         )
-    channels = [resized(channel, shape, interpolation) for channel in image.voxels]
+
+
+def fitted(image: Image, step: Resize) -> Image:
+    """The whole volume on a fixed number of voxels."""
+    shape = (step.shape[0], step.shape[1], step.shape[2])
+    return _on_shape(image, shape, partial(resized, interpolation=step.interpolation))
+
+
+def _on_shape(image: Image, shape: Shape, way: Callable[[npt.NDArray[Any], Shape], npt.NDArray[Any]]) -> Image:
+    _refuse_huge(shape)
+    channels = [way(channel, shape) for channel in image.voxels]
     voxels = channels[0][None] if len(channels) == 1 else np.stack(channels)
     sizes = zip(image.axes, image.shape, shape, strict=True)
     return image.moved(voxels, [axis.resized(old, new) for axis, old, new in sizes])
@@ -87,29 +121,50 @@ def _on_shape(image: Image, shape: Shape, interpolation: str) -> Image:
 
 def cropped(image: Image, step: CropForeground) -> Image:
     """The bounding box of what lies above ``above`` in any channel."""
-    foreground = np.any(image.voxels > step.above, axis=0)
+    return _cropped_to(image, np.any(image.voxels > step.above, axis=0), f"voxels above {step.above:g}", step.margin)
+
+
+def cropped_to_nonzero(image: Image, _step: CropNonzero) -> Image:
+    """The bounding box of what is not 0 in any channel; cavities lie within it anyway."""
+    return _cropped_to(image, np.any(image.voxels != 0, axis=0), "voxels that are not 0", 0)
+
+
+def _cropped_to(image: Image, foreground: npt.NDArray[np.bool_], what: str, margin: int) -> Image:
     box: list[slice] = []
     for axis in range(3):
         along = np.flatnonzero(foreground.any(axis=tuple(other for other in range(3) if other != axis)))
         if not len(along):
             raise InputError(
                 "the image has no foreground to crop to",
-                expected=f"voxels above {step.above:g}",
+                expected=what,
                 found=f"values up to {image.voxels.max():g}",
                 remedy="Check that the series shows what the model was made for.",
             )
-        box.append(slice(max(0, int(along[0]) - step.margin), min(int(along[-1]) + 1 + step.margin, image.shape[axis])))
+        box.append(slice(max(0, int(along[0]) - margin), min(int(along[-1]) + 1 + margin, image.shape[axis])))
     axes = [axis.cropped(side.start, side.stop - side.start) for axis, side in zip(image.axes, box, strict=True)]
     return image.moved(image.voxels[(slice(None), *box)], axes)
 
 
 def padded(image: Image, step: PadToMultiple) -> Image:
-    """Pad each axis at its end."""
-    ends = [-size % step.multiple for size in image.shape]
-    if not any(ends):
+    """Pad each axis to a multiple."""
+    missing = [-size % step.multiple for size in image.shape]
+    return _padded(image, [each // 2 if step.sides == "both" else 0 for each in missing], missing, step.value)
+
+
+def padded_to_size(image: Image, step: PadToSize) -> Image:
+    """Pad each axis that is shorter."""
+    missing = [max(wanted - size, 0) for size, wanted in zip(image.shape, step.shape, strict=True)]
+    return _padded(image, [each // 2 for each in missing], missing, step.value)
+
+
+def _padded(image: Image, before: Sequence[int], missing: Sequence[int], value: float) -> Image:
+    """``missing`` voxels more an axis, ``before`` of them at its start."""
+    if not any(missing):
         return image
-    voxels = np.pad(_floats(image), [(0, 0), *((0, end) for end in ends)], constant_values=step.value)
-    return replace(image, voxels=voxels)
+    sides = [(first, count - first) for first, count in zip(before, missing, strict=True)]
+    voxels = np.pad(_floats(image), [(0, 0), *sides], constant_values=value)
+    sizes = zip(image.axes, before, voxels.shape[1:], strict=True)
+    return image.moved(voxels, [axis.cropped(-first, size) for axis, first, size in sizes])
 
 
 _SPATIAL: Mapping[str, Callable[[Image, Any], Image]] = {
@@ -117,5 +172,7 @@ _SPATIAL: Mapping[str, Callable[[Image, Any], Image]] = {
     "resample_spacing": resampled,
     "resize": fitted,
     "crop_foreground": cropped,
+    "crop_nonzero": cropped_to_nonzero,
     "pad_to_multiple": padded,
+    "pad_to_size": padded_to_size,
 }

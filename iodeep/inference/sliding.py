@@ -66,6 +66,8 @@ class Accumulator:
         beside = [length for axis, length in enumerate(windows.shape) if axis != lead]
         self._thickness = min(windows.size[lead], windows.shape[lead])
         self._ring = np.zeros((channels, self._thickness, *beside), np.float32)
+        self._least = windows.least_weight
+        self._weight = np.zeros((self._thickness, *beside), np.float32) if self._least else None
         self._lead = lead
         self._finished = 0
         self._length = windows.shape[lead]
@@ -76,8 +78,10 @@ class Accumulator:
         first = max(window.start[self._lead], 0)
         self._finish(first)
         in_place = output.dtype == np.float32 and output.flags.writeable
-        weighted = np.multiply(output, _weights(window.weights), out=output if in_place else None)
+        weights = _weights(window.weights, self._least)
+        weighted = np.multiply(output, weights, out=output if in_place else None)
         moved = np.moveaxis(weighted, self._lead + 1, 1)
+        along = np.moveaxis(weights, self._lead, 0)
         beside = [
             slice(max(start, 0), max(start, 0) + output.shape[axis + 1])
             for axis, start in enumerate(window.start)
@@ -85,6 +89,8 @@ class Accumulator:
         ]
         for ring, layers in self._places(first, first + moved.shape[1]):
             self._ring[(slice(None), ring, *beside)] += moved[:, layers]
+            if self._weight is not None:
+                self._weight[(ring, *beside)] += along[layers]
 
     def close(self) -> None:
         """Hand on what is left."""
@@ -93,6 +99,9 @@ class Accumulator:
     def _finish(self, until: int) -> None:
         for ring, layers in self._places(self._finished, until):
             block = self._ring[:, ring]
+            if self._weight is not None:
+                block /= self._weight[ring]
+                self._weight[ring] = 0
             for sink in self._sinks:
                 sink.take(self._finished + layers.start, block)
             block[...] = 0
@@ -160,7 +169,7 @@ class Slide:
         return whole[(slice(None), *inside)]
 
 
-def _weights(curves: tuple[Floats, Floats, Floats]) -> Floats:
+def _weights(curves: tuple[Floats, Floats, Floats], least: float) -> Floats:
     first, second, third = curves
     weights: Floats = (first[:, None] * second)[:, :, None] * third
-    return weights
+    return np.maximum(weights, np.float32(least), out=weights) if least else weights

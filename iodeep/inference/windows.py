@@ -3,8 +3,8 @@
 The window's weights are a product of one curve an axis, and so is their sum over all places. Divided by that sum they
 add up to one at every voxel, and nothing has to be divided, or kept to divide by, afterwards.
 
-The Gaussian is the whole one, as the card says it. MONAI raises its weights to at least 1e-3, so its
-results differ near the edges of windows; given these weights they are equal to 5e-7.
+The Gaussian is the whole one unless the card names a least weight, as MONAI (1e-3) and nnU-Net have one. Weights raised to
+it are a product no more: then windows carry their plain curves, and their sum is kept and divided by as layers are finished.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class AxisWindows:
     size: int
     starts: tuple[int, ...]
     weights: tuple[Floats, ...]
-    """A window's share of each of its voxels, by place; they add up to one."""
+    """A window's share of each of its voxels, by place, which add up to one; where there is a least weight, its curve."""
 
     @property
     def covered_once(self) -> bool:
@@ -62,6 +62,7 @@ class Windows:
     axes: tuple[AxisWindows, AxisWindows, AxisWindows]
     lead: int
     flat: int | None = None
+    least_weight: float = 0.0
 
     @property
     def size(self) -> Shape:
@@ -104,44 +105,62 @@ def windows_of(network: Network, shape: Shape) -> Windows:
     """The places that the card's network has to see of a volume of ``shape``."""
     flat = None if network.dimensions == "3D" else network.slice_axis
     if network.inference.mode == "whole":
-        sizes, overlap, gaussian = list(shape), 0.0, False
+        sizes, overlap, even, blending, least = list(shape), 0.0, False, "constant", 0.0
     else:
-        sizes, overlap = list(network.inference.size), network.inference.overlap
-        gaussian = network.inference.blending == "gaussian"
+        patches = network.inference
+        sizes, overlap, even = list(patches.size), patches.overlap, patches.placement == "even"
+        blending, least = patches.blending, patches.least_weight if patches.blending != "constant" else 0.0
         if flat is not None:
             sizes.insert(flat, 1)
     if flat is not None:
         sizes[flat] = 1
-    lengths = zip(shape, sizes, strict=True)
-    first, second, third = (axis_windows(length, size, overlap, gaussian=gaussian) for length, size in lengths)
-    return Windows((first, second, third), _lead(shape, sizes) if flat is None else flat, flat)
+    first, second, third = (
+        axis_windows(length, size, overlap, blending=blending, even=even, shares=not least)
+        for length, size in zip(shape, sizes, strict=True)
+    )
+    return Windows((first, second, third), _lead(shape, sizes) if flat is None else flat, flat, least)
 
 
-def axis_windows(length: int, size: int, overlap: float, *, gaussian: bool) -> AxisWindows:
-    """Places ``size * (1 - overlap)`` apart, the last one moved back to end with the axis (MONAI's rule)."""
+def axis_windows(
+    length: int, size: int, overlap: float, *, blending: str, even: bool = False, shares: bool = True
+) -> AxisWindows:
+    """Places along one axis; in the middle of a window that is larger than it. ``shares``: weights add up to one."""
     if size >= length:
         starts: tuple[int, ...] = (-((size - length) // 2),)
     else:
-        stride = max(1, int(size * (1 - overlap)))
-        count = ceil((length - size) / stride) + 1
-        starts = tuple(min(place * stride, length - size) for place in range(count))
-    curve = _curve(size, gaussian=gaussian)
-    total = np.zeros(length)
-    for start in starts:
+        starts = _even_starts(length, size, overlap) if even else _stride_starts(length, size, overlap)
+    curve = _curve(size, blending)
+    total = np.zeros(length) if shares else np.ones(length)
+    for start in starts if shares else ():
         inside = slice(max(start, 0), min(start + size, length))
         total[inside] += curve[inside.start - start : inside.stop - start]
     return AxisWindows(length, size, starts, tuple(_share(curve, start, total) for start in starts))
 
 
-def _curve(size: int, *, gaussian: bool) -> Curve:
-    if not gaussian:
+def _stride_starts(length: int, size: int, overlap: float) -> tuple[int, ...]:
+    """``size * (1 - overlap)`` apart, the last one moved back to end with the axis (MONAI's rule)."""
+    stride = max(1, int(size * (1 - overlap)))
+    count = ceil((length - size) / stride) + 1
+    return tuple(min(place * stride, length - size) for place in range(count))
+
+
+def _even_starts(length: int, size: int, overlap: float) -> tuple[int, ...]:
+    """At most ``size * (1 - overlap)`` apart, all alike but for rounding (nnU-Net's ``compute_steps_for_sliding_window``)."""
+    count = ceil((length - size) / (size * (1 - overlap))) + 1
+    apart = (length - size) / (count - 1)
+    return tuple(round(apart * place) for place in range(count))
+
+
+def _curve(size: int, blending: str) -> Curve:
+    if blending == "constant":
         return np.ones(size)
-    away = (np.arange(size) - (size - 1) / 2) / (size * GAUSSIAN_SIGMA)
+    peak = size // 2 if blending == "gaussian_on_voxel" else (size - 1) / 2
+    away = (np.arange(size) - peak) / (size * GAUSSIAN_SIGMA)
     return np.asarray(np.exp(-0.5 * away**2), np.float64)
 
 
 def _share(curve: Curve, start: int, total: Curve) -> Floats:
-    """The part of ``curve`` that lies on the axis, divided by what all windows together weigh there."""
+    """The part of ``curve`` that lies on the axis, divided by what all windows together weigh there (or by one)."""
     inside = slice(max(start, 0), min(start + len(curve), len(total)))
     return (curve[inside.start - start : inside.stop - start] / total[inside]).astype(np.float32)
 

@@ -177,7 +177,7 @@ def test_thresholded_segments_may_overlap(tmp_path: Path) -> None:
 @settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 70), st.floats(0, 0.95), st.booleans())
 def test_shares_add_up_to_one_everywhere(length: int, size: int, overlap: float, gaussian: bool) -> None:
-    axis = axis_windows(length, size, overlap, gaussian=gaussian)
+    axis = axis_windows(length, size, overlap, blending="gaussian" if gaussian else "constant")
     total = np.zeros(length)
     for start, share in zip(axis.starts, axis.weights, strict=True):
         first = max(start, 0)
