@@ -57,6 +57,8 @@ class TrustSettings(FrozenSettings):
     """SPDX identifiers that are accepted; empty: all."""
     research: bool = False
     """Whether models that are for research alone may run."""
+    pkcs11_module: Path | None = None
+    """The PKCS #11 library of the token that holds the site's own signing keys."""
     revocation: RevocationSettings | None = None
 
     @model_validator(mode="after")

@@ -54,6 +54,11 @@ def signing_passphrase() -> str | None:
     return os.environ.get("IODEEP_KEY_PASSPHRASE")
 
 
+def token_pin() -> str | None:
+    """The PIN of the token with a signing key, where the variable ``IODEEP_PKCS11_PIN`` holds it; None: ask the person."""
+    return os.environ.get("IODEEP_PKCS11_PIN")
+
+
 @dataclass(frozen=True)
 class ServiceAddress:
     """Where a running service is, and what it knows us by."""

@@ -16,23 +16,27 @@ from rich.markup import escape
 from iodeep.errors import InputError, SettingsError
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, table
-from iodeep.service.configuration import load_configuration, signing_passphrase
+from iodeep.service.configuration import Configuration, load_configuration, signing_passphrase
 from iodeep.service.library import local_model, read_model
 from iodeep.service.signing import sign_model, write_new_key
+from iodeep.service.signing_keys import nobody_to_ask, signing_key
 from iodeep.service.storing import store_and_prove
 from iodeep.service.subjects import is_uid
 from iodeep.trust.policy import TrustPolicy, trust_policy
 from iodeep.trust.revocations import RevocationList, Revocations, write_revocations
-from iodeep.trust.signatures import SigningKey, key_id_of, read_public, read_signing_key
-from iodeep.trust.signatures.keys import is_encrypted
+from iodeep.trust.signatures import SigningKey, key_id_of, read_public
 from iodeep.trust_settings import SignerRole
 from pacs_bridge import open_archive
 
 LIST_DAYS = 90
 
 Key = Annotated[
-    Path,
-    typer.Option("--key", help="Your signing key, a PEM file; its passphrase: IODEEP_KEY_PASSPHRASE, or asked for."),
+    str,
+    typer.Option(
+        "--key",
+        help="Your signing key: a PEM file, env:NAME (a variable with the PEM), or pkcs11:token=...;object=... (HSM, smart card)."
+        " Passphrase and PIN: IODEEP_KEY_PASSPHRASE, IODEEP_PKCS11_PIN, or asked for.",
+    ),
 ]
 
 
@@ -123,7 +127,8 @@ def sign(
     output, last = Output(json), _day(until) if until else None
     if not Path(model).exists() and not is_uid(model):
         raise InputError(f"{model} does not exist, and it is not a UID either")
-    signer = _signing_key(key, certificate)
+    configuration = load_configuration(config)
+    signer = asked_signing_key(key, certificate, configuration)
     with tempfile.TemporaryDirectory(prefix="iodeep-") as name:
         if Path(model).exists():
             path = local_model(Path(model)).descriptor_path
@@ -131,7 +136,7 @@ def sign(
         else:
             with (
                 output.progress() as progress,
-                open_archive(load_configuration(config).settings.archive(pacs)) as archive,
+                open_archive(configuration.settings.archive(pacs)) as archive,
             ):
                 written = sign_model(read_model(archive, model, Path(name)), signer, role, Path(name), last)
                 store_and_prove(archive, [written], progress=progress)
@@ -149,6 +154,7 @@ def revoke(
     file: Annotated[Path, typer.Option("--list", help="The list; made if it isn't there.")] = ...,  # type: ignore[assignment]
     reason: Annotated[str, typer.Option("--reason", help="Shown wherever it is refused.")] = "withdrawn",
     days: Annotated[int, typer.Option("--days", min=1, help="How long the list may be relied on.")] = LIST_DAYS,
+    config: options.Config = None,
     json: options.Json = False,
 ) -> None:
     """Withdraw keys or models: they are added to the site's list, and the list is signed anew.
@@ -157,7 +163,7 @@ def revoke(
 
     Example: `iodeep revoke --list revoked.json --key hospital.pem`
     """
-    signer = _signing_key(key, None)
+    signer = asked_signing_key(key, None, load_configuration(config))
     now = datetime.now(UTC).replace(microsecond=0)
     last = now.date() + timedelta(days=days)
     revoked = RevocationList(issued_at=now, valid_until=last)
@@ -186,15 +192,16 @@ def _identifier(path: Path) -> str:
     return key_id_of(public.public_key() if isinstance(public, x509.Certificate) else public)
 
 
-def _signing_key(path: Path, certificate: Path | None) -> SigningKey:
-    return read_signing_key(path, _passphrase(path) if is_encrypted(path) else "", certificate)
+def asked_signing_key(named: str, certificate: Path | None, configuration: Configuration) -> SigningKey:
+    """The key that a person named; they are asked for what it is locked with, where no variable says it."""
+    trust = configuration.settings.trust
+    return signing_key(named, certificate, module=trust.pkcs11_module if trust else None, ask=_asked)
 
 
-def _passphrase(path: Path) -> str:
-    given = signing_passphrase()
-    if given is None and not sys.stdin.isatty():
-        raise InputError(f"the key in {path} is encrypted", remedy="Set the variable IODEEP_KEY_PASSPHRASE.")
-    return given or str(typer.prompt(f"Passphrase of {path}", hide_input=True, err=True))
+def _asked(prompt: str) -> str:
+    if not sys.stdin.isatty():
+        return nobody_to_ask(prompt)
+    return str(typer.prompt(prompt, hide_input=True, err=True))
 
 
 def _new_passphrase() -> str:

@@ -69,43 +69,59 @@ def public_pem(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def is_encrypted(path: Path) -> bool:
-    """Whether a key's file asks for a passphrase."""
-    return b"ENCRYPTED" in _content(path)
+def is_encrypted(content: bytes) -> bool:
+    """Whether a key's PEM asks for a passphrase."""
+    return b"ENCRYPTED" in content
 
 
 def read_signing_key(path: Path, passphrase: str = "", certificate: Path | None = None) -> SigningKey:
-    """The private key in a PEM file, with its certificate for CMS. InputError where they cannot be used, or don't belong together."""
+    """The private key in a PEM file, with its certificate for CMS; errors as :func:`signing_key_of`."""
+    return signing_key_of(read_key_file(path), str(path), passphrase, certificate)
+
+
+def signing_key_of(content: bytes, origin: str, passphrase: str = "", certificate: Path | None = None) -> SigningKey:
+    """The private key of a PEM, with its certificate for CMS. InputError where they cannot be used, or don't belong together.
+
+    ``origin``: how messages name where it came from; the content itself is in none of them.
+    """
     try:
-        key = load_pem_private_key(_content(path), passphrase.encode() or None)
+        key = load_pem_private_key(content, passphrase.encode() or None)
     except TypeError as error:
         said = "is encrypted" if not passphrase else "is not encrypted, but a passphrase was given"
-        raise InputError(f"the key in {path} {said}", remedy="Give the passphrase that it was made with.") from error
+        raise InputError(f"the key in {origin} {said}", remedy="Give the passphrase that it was made with.") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise InputError(
-            f"no private key can be read from {path}",
-            expected="a PEM file, and its passphrase where it is encrypted",
+            f"no private key can be read from {origin}",
+            expected="a PEM, and its passphrase where it is encrypted",
             remedy="Give the right passphrase; `iodeep signing-key new` makes a new key.",
         ) from error
+    if not isinstance(key, Ed25519PrivateKey | RSAPrivateKey | EllipticCurvePrivateKey):
+        raise InputError(f"the key in {origin} is of a kind that signs no models", expected="Ed25519, or RSA or EC")
+    return with_certificate(key, read_certificate(certificate) if certificate else None, origin)
+
+
+def with_certificate(
+    key: Ed25519PrivateKey | RSAPrivateKey | EllipticCurvePrivateKey, certificate: x509.Certificate | None, origin: str
+) -> SigningKey:
+    """The key with the certificate that it signs by CMS with; InputError where they don't belong together."""
     if certificate is None:
         if not isinstance(key, Ed25519PrivateKey):
             raise InputError(
-                f"the key in {path} is not an Ed25519 key",
+                f"the key in {origin} is not an Ed25519 key",
                 remedy="Give its certificate too (--certificate), or a key that `iodeep signing-key new` made.",
             )
         return SigningKey(key)
     if not isinstance(key, CMS_KEYS):
-        raise InputError(f"the key in {path} cannot sign by CMS", expected="an RSA or EC key for a certificate")
-    found = read_certificate(certificate)
-    if key_id_of(found.public_key()) != key_id_of(key.public_key()):
-        raise InputError(f"{certificate} is not the certificate of the key in {path}")
-    return SigningKey(key, found)
+        raise InputError(f"the key in {origin} cannot sign by CMS", expected="an RSA or EC key for a certificate")
+    if key_id_of(certificate.public_key()) != key_id_of(key.public_key()):
+        raise InputError(f"the certificate is not that of the key in {origin}")
+    return SigningKey(key, certificate)
 
 
 def read_certificate(path: Path) -> x509.Certificate:
     """The first certificate in a PEM file."""
     try:
-        return x509.load_pem_x509_certificate(_content(path))
+        return x509.load_pem_x509_certificate(read_key_file(path))
     except ValueError as error:
         raise InputError(f"no certificate can be read from {path}", expected="a PEM file") from error
 
@@ -113,7 +129,7 @@ def read_certificate(path: Path) -> x509.Certificate:
 def read_public(path: Path) -> Ed25519PublicKey | x509.Certificate:
     """What a trusted key's file holds: an Ed25519 public key, or a certificate. SettingsError for anything else."""
     try:
-        content = _content(path)
+        content = read_key_file(path)
         if b"BEGIN CERTIFICATE" in content:
             return x509.load_pem_x509_certificate(content)
         key = load_pem_public_key(content)
@@ -136,7 +152,8 @@ def not_after(certificate: x509.Certificate) -> str:
     return f"{certificate.not_valid_after_utc.astimezone(UTC):%Y-%m-%d}"
 
 
-def _content(path: Path) -> bytes:
+def read_key_file(path: Path) -> bytes:
+    """What is in the file; InputError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

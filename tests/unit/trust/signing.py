@@ -72,17 +72,21 @@ def certificate_authority(name: str = "Test CA") -> SigningKey:
 
 def issued(ca: SigningKey, name: str = "Jane Signer", *, days: int = 30, with_rsa: bool = False) -> SigningKey:
     """A key with a certificate of the CA."""
-    assert ca.certificate is not None
     key = rsa.generate_private_key(65537, 2048) if with_rsa else ec.generate_private_key(ec.SECP256R1())
+    return SigningKey(key, certified(ca, key.public_key(), name, days=days))
+
+
+def certified(ca: SigningKey, public: Any, name: str = "Jane Signer", *, days: int = 30) -> x509.Certificate:
+    """A certificate of the CA for a public key."""
+    assert ca.certificate is not None
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.private.public_key())
-    made = (
-        _builder(_name(name), ca.certificate.subject, key.public_key(), days)
+    return (
+        _builder(_name(name), ca.certificate.subject, public, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=True), critical=True)
         .add_extension(authority, critical=False)
         .sign(ca.private, SHA256())
     )
-    return SigningKey(key, made)
 
 
 def write_certificate(path: Path, key: SigningKey) -> Path:
