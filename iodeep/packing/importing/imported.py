@@ -35,5 +35,7 @@ class ImportedNetwork:
     framework: str
     """What made the reference and the export: ``MONAI 1.6.1, torch 2.13.0``."""
     questions: tuple[Question, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    suggested: Mapping[str, Any] = field(default_factory=dict)
+    """Fields for a draft that the person may write otherwise: texts, names, a version; of the shape of ``card``."""
+    notes: tuple[str, ...] = ()
     """Sentences on what was left out because it doesn't change a result here, such as a transform of labels."""
