@@ -123,3 +123,24 @@ def test_unquoted_dates_and_versions_of_yaml_are_understood() -> None:
 
     assert yaml.safe_load(text)["released"].year == 2024
     assert read_card(BRAIN).released.year == 2024
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)), "an alias"),
+        ("&a {name: *a}", "an alias"),
+        ("[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("name: " + "9" * 5000, "digits"),
+        ("name: 0x" + "f" * 100_000, "holds what no card does"),
+        ("name: 2026-02-30", "day is out of range"),
+        ("? 2026-02-03\n: x", "holds what no card does"),
+        ("name: !!python/object/apply:os.system ['id']", "could not determine a constructor"),
+    ],
+    ids=["bomb", "circle", "deep", "digits", "hexadecimal", "date", "key", "python"],
+)
+def test_text_that_harms_who_reads_it_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "card.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CardError, match=reason):
+        read_card(path)
