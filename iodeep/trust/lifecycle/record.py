@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -22,7 +24,7 @@ class PersonalSignature(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    statement: Text
+    statement: Annotated[str, StringConstraints(min_length=1, max_length=16_000)]
     """Canonical JSON; the signature is over its UTF-8."""
     value: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
     public_key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -30,7 +32,7 @@ class PersonalSignature(BaseModel):
 
 
 class StateRecord(BaseModel):
-    """A change of a release's state, or an approval that waits for another."""
+    """A change of a release's state; an approval that waits for another; or, where nothing else was wanted, a note."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -50,11 +52,30 @@ class StateRecord(BaseModel):
     by: Text
     """A person, or the service."""
     reason: Text
-    evidence: dict[str, str] = Field(default_factory=dict)
+    evidence: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
     """What was found, by name: ``self-test``, ``runtime``, ``provider`` ..."""
+    approvals: Annotated[int, Field(ge=0, le=2)] = 0
+    """Of an approval: how many different people the site asked for."""
+    skip_shadow: bool = False
+    """Of an approval: whether the release never ran as a shadow."""
     signature: PersonalSignature | None = None
     """Of the person, where the site asks for one."""
 
     def encoded(self) -> bytes:
         """The bytes that the site signs, and whose SHA-256 the next record names."""
         return canonical_json(self.model_dump(mode="json"))
+
+    @cached_property
+    def sha256(self) -> str:
+        """By which the next record names this one."""
+        return hashlib.sha256(self.encoded()).hexdigest()
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it says something and changes nothing."""
+        return self.before is self.wanted is self.after
+
+    @property
+    def is_approval(self) -> bool:
+        """Whether it is a person's approval, the last one that was needed or not."""
+        return self.wanted is ModelState.APPROVED and not self.is_note

@@ -28,7 +28,8 @@ class Register(Protocol):
     def receive(self, release: RegisteredRelease, by: str, reason: str) -> Standing:
         """Notice a release: one that is new is received and put to quarantine, one that is as it was known is left alone.
 
-        One that was replaced (same SOP Instance UID, other manifest) is put to quarantine, whatever it was.
+        One that was replaced (same SOP Instance UID, other manifest) is put to quarantine, whatever it was; but what was
+        revoked stays revoked.
         """
 
     def change(

@@ -80,6 +80,11 @@ class Standing:
     """Who has approved it; in a state before ``approved``: who has, while others have yet to."""
 
 
+def goes_without_shadow(before: ModelState | None, wanted: ModelState) -> bool:
+    """Whether a release is approved that never ran as a shadow."""
+    return before is ModelState.SELF_TESTED and wanted is ModelState.APPROVED
+
+
 def objection(standing: Standing | None, manifest_sha256: str) -> str:
     """Why the release may not run as an approved one; empty where it may. ``manifest_sha256``: of what would be run."""
     if standing is None:
