@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any
 
-from iodeep.card import FillHoles, LargestComponent, ModelCard, Patches, SegmentationOutput
+from iodeep.card import FillHoles, LargestComponent, ModelCard, Patches, Resize, SegmentationOutput
 from iodeep.packing.exporting.plain import tensor_name
-from iodeep.packing.exporting.preprocessing import IMAGE, Said, Transform, input_keys, preprocessing
+from iodeep.packing.exporting.preprocessing import IMAGE, Said, Transform, beside, input_keys, preprocessing
 
 PRED = "pred"
 MODELS = "models"
@@ -78,7 +78,8 @@ def _network(card: ModelCard, networks: Sequence[str]) -> dict[str, Any]:
     one = "torch.from_numpy(session.run([@output_tensor], {@input_tensor: part.cpu().numpy()})[0])"
     if _is_averaged(card):
         mirrorings = list(_mirrorings(card))
-        again = f"torch.flip({_activated('told(session, torch.flip(image, axes))', card)}, axes)"
+        said = "told(session, torch.flip(image, axes))"
+        again = f"torch.flip({_activated(said, card) if _activates(card) == 'each' else said}, axes)"
         mean = f"torch.stack([{again} for session in @sessions for axes in {mirrorings}]).mean(0)"
         whole = f"$lambda image, told=(lambda session, part: {one}): {mean}"
     else:
@@ -94,6 +95,11 @@ def _network(card: ModelCard, networks: Sequence[str]) -> dict[str, Any]:
 
 def _is_averaged(card: ModelCard) -> bool:
     return len(card.network.files) > 1 or bool(card.network.mirror_axes)
+
+
+def _activates(card: ModelCard) -> str:
+    """What is activated: each output of a network, their mean, or that mean once it is restored."""
+    return card.segmentation.activate if card.segmentation else "each"
 
 
 def _mirrorings(card: ModelCard) -> Iterator[list[int]]:
@@ -121,7 +127,7 @@ def _inferer(card: ModelCard) -> dict[str, Any]:
             "roi_size": list(network.inference.size),
             "sw_batch_size": network.batch_size,
             "overlap": network.inference.overlap,
-            "mode": network.inference.blending,
+            "mode": "constant" if network.inference.blending == "constant" else "gaussian",
             "sigma_scale": 0.125,
         }
         return {
@@ -135,40 +141,80 @@ def _inferer(card: ModelCard) -> dict[str, Any]:
     return {"_target_": "SimpleInferer"}
 
 
+_WINDOW_FIELDS = frozenset({"mode", "size", "overlap", "blending", "least_weight"})
+_OUTPUT_FIELDS = frozenset(
+    {"tensor", "activation", "activate", "decode", "threshold", "restoration", "segments"},
+)
+_LEAST_WEIGHT = 1e-3
+"""To which MONAI raises the weights of a Gaussian window."""
+
+
 def _around(card: ModelCard) -> Iterator[Said]:
     """What the inferer does otherwise."""
     network, output = card.network, card.segmentation
-    if isinstance(network.inference, Patches) and network.inference.blending == "gaussian":
-        yield Said(unsaid="patches: MONAI raises the weights at the edges of a window to at least 0.001.")
-    blended = isinstance(network.inference, Patches) and network.inference.overlap > 0
-    if blended and output and output.activation != "none" and not _is_averaged(card):
+    yield from beside(network.inference, _WINDOW_FIELDS, "patches")
+    if output:
+        yield from beside(output, _OUTPUT_FIELDS, "segmentation")
+    if isinstance(network.inference, Patches):
+        yield from _around_windows(card, network.inference)
+    if output and output.decode == "nested":
+        yield Said(unsaid="segments that include each other: MONAI gives each one by its own threshold.")
+    if output and output.restoration:
         yield Said(
-            unsaid=f"patches that overlap are averaged before {output.activation} by MONAI, and after it by the card."
+            unsaid="channels are brought back onto the first series as they went to the network's grid by MONAI, and by "
+            f"{output.restoration.interpolation.value} interpolation by the card."
         )
     if card.classifications and (card.segmentation or len(card.classifications) > 1):
         told = ", ".join(head.name for head in card.classifications[0 if card.segmentation else 1 :])
         yield Said(unsaid=f"classifications beside the first output are left out: {told}.")
 
 
+def _around_windows(card: ModelCard, windows: Patches) -> Iterator[Said]:
+    output = card.segmentation
+    if windows.blending == "gaussian_on_voxel":
+        yield Said(unsaid="patches: MONAI's Gaussian peaks in the middle of a window, not on a voxel.")
+    if windows.blending != "constant" and windows.least_weight != _LEAST_WEIGHT:
+        yield Said(unsaid=f"patches: MONAI raises the weights at the edges of a window to {_LEAST_WEIGHT}.")
+    activated = output is not None and output.activation != "none" and not _is_averaged(card)
+    if output and activated and windows.overlap > 0 and output.activate == "each":
+        yield Said(
+            unsaid=f"patches that overlap are averaged before {output.activation} by MONAI, and after it by the card."
+        )
+
+
 def _postprocessing(card: ModelCard, channels: int | None) -> Iterator[Said]:
     """From the network's output to labels, or masks that may overlap, on the voxels of the first series."""
     output = card.segmentation
     activation = (output or card.classifications[0]).activation
-    if activation != "none" and not _is_averaged(card):
-        yield _said("Activationsd", **{activation: True})
+    activated = [] if activation == "none" else [_said("Activationsd", **{activation: True})]
+    inside = _activates(card) == "each" and _is_averaged(card)
+    if output is None or not output.restoration:
+        yield from activated if not inside else []
     if output is None:
         return
-    if output.decode == "argmax":
-        yield _said("AsDiscreted", argmax=True)
-    elif output.decode == "threshold":
-        yield _said("AsDiscreted", threshold=output.threshold)
-        yield from _chosen_channels(output, channels)
-    if output.decode != "threshold":
-        yield from _numbered(output, channels)
-    yield from _back(card)
+    if output.restoration:
+        if output.activate != "restored" and not inside:
+            yield from activated
+        yield from _back(card, labels=False)
+        yield from activated if output.activate == "restored" else []
+    yield from _decoded(output, channels)
+    if not output.restoration:
+        yield from _back(card, labels=True)
     for step in card.postprocessing:
         yield from _tidied(step, output)
     yield _said("SaveImaged", output_dir="@output_dir", output_postfix="seg", resample=False, separate_folder=True)
+
+
+def _decoded(output: SegmentationOutput, channels: int | None) -> Iterator[Said]:
+    if output.decode == "argmax":
+        yield _said("AsDiscreted", argmax=True)
+    elif output.decode == "labels":
+        yield _said("EnsureTyped")  # with a place in space: Invertd leaves what has none as it is
+    else:
+        yield _said("AsDiscreted", threshold=output.threshold)
+        yield from _chosen_channels(output, channels)
+        return
+    yield from _numbered(output, channels)
 
 
 def _said(name: str, **arguments: Any) -> Said:
@@ -194,15 +240,23 @@ def _numbered(output: SegmentationOutput, channels: int | None) -> Iterator[Said
         )
 
 
-def _back(card: ModelCard) -> Iterator[Said]:
-    """Onto the first series, by the nearest voxel: the last spatial step that resizes says how MONAI would interpolate."""
-    exact = any(
-        step.get("mode") == "nearest-exact" for said in preprocessing(card) if (step := said.transform) is not None
-    )
+_RESAMPLING = ("Resized", "Spacingd")
+
+
+def _back(card: ModelCard, *, labels: bool) -> Iterator[Said]:
+    """Onto the first series, by the nearest voxel: as MONAI went there where that was by the nearest too."""
+    modes = {
+        step["mode"] for said in preprocessing(card) if (step := said.transform) and step["_target_"] in _RESAMPLING
+    }
+    exact = modes == {"nearest-exact"} or not labels
+    if not exact and any(isinstance(step, Resize) for step in card.preprocessing):
+        yield Said(
+            unsaid="after resize, MONAI brings labels back by a nearest voxel that is up to half a voxel beside ours."
+        )
     yield _said(
         "Invertd",
         transform="@preprocessing",
-        orig_keys=IMAGE if len(card.inputs) == 1 else card.inputs[0].name,
+        orig_keys=IMAGE,
         nearest_interp=not exact,
         to_tensor=True,
     )
@@ -210,16 +264,20 @@ def _back(card: ModelCard) -> Iterator[Said]:
 
 def _tidied(step: Any, output: SegmentationOutput) -> Iterator[Said]:
     labels = list(step.segments) or [segment.number for segment in output.segments]
-    if output.decode == "threshold":
+    if output.decode in ("threshold", "nested"):
         labels = [number - 1 for number in labels]
     if isinstance(step, LargestComponent):
-        yield _said("KeepLargestConnectedComponentd", applied_labels=labels, is_onehot=output.decode == "threshold")
+        yield _said(
+            "KeepLargestConnectedComponentd", applied_labels=labels, is_onehot=output.decode in ("threshold", "nested")
+        )
     elif isinstance(step, FillHoles):
         yield _said("FillHolesd", applied_labels=list(step.segments) or None, connectivity=1)
     else:
         yield _said("RemoveSmallObjectsd", min_size=step.ml * 1000, by_measure=True, connectivity=3)
-        if step.segments:
-            yield Said(unsaid=f"minimum_volume of segments {step.segments} alone: MONAI removes small parts of all.")
+        if len(output.segments) > 1:
+            yield Said(
+                unsaid="minimum_volume of several segments: MONAI removes a segment that is small as a whole, not its parts."
+            )
 
 
 def transforms_of(document: dict[str, Any], section: str) -> list[Transform]:

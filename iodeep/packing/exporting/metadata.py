@@ -103,12 +103,14 @@ def _output(card: ModelCard, channels: int | None) -> dict[str, Any]:
             "channel_def": {str(each.channel): each.code.meaning for each in head.classes},
         }
     named = {segment.channel: segment.label for segment in output.segments}
-    if output.decode != "threshold":
+    if output.decode in ("argmax", "labels"):
         named.setdefault(0, "background")
     least = max(named) + 1
     return {
         "type": "image",
-        "format": {"argmax": "labels", "threshold": "classes", "labels": "segmentation"}[output.decode],
+        "format": {"argmax": "labels", "threshold": "classes", "nested": "classes", "labels": "segmentation"}[
+            output.decode
+        ],
         "modality": "n/a",
         "num_channels": 1 if output.decode == "labels" else max(channels or 0, least),
         "spatial_shape": _shape(card),

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from iodeep.card import (
+    CardPart,
     Clip,
     ClipPercentiles,
     CropForeground,
+    CropNonzero,
     Interpolation,
     ModelCard,
     Orient,
     PadToMultiple,
+    PadToSize,
     ResampleSpacing,
     Resize,
     ScaleRange,
@@ -45,7 +48,7 @@ def preprocessing(card: ModelCard) -> Iterator[Said]:
     if not any(isinstance(step, Orient) for step in card.preprocessing):
         yield from _stored_orientation(card)
     for step in card.preprocessing:
-        yield from _STEPS[step.step](step)
+        yield from _step(step)
     if card.network.context_slices:
         yield from _neighbours(card)
 
@@ -114,12 +117,14 @@ _SPACING: Mapping[Interpolation, str | int] = {
 
 
 def _resample_spacing(step: ResampleSpacing) -> Iterator[Said]:
-    pixdim, mode = list(step.mm), _SPACING[step.interpolation]
-    yield Said(called("Spacingd", pixdim=pixdim, mode=mode, padding_mode="border", scale_extent=True))
-    yield Said(
-        unsaid=f"resample_spacing to {step.mm}: MONAI's voxels are exactly that far apart and the last may end beyond the "
-        "image; the card's are stretched so that the corners coincide, by less than half a voxel in all."
-    )
+    pixdim, mode = [-1.0 if mm is None else mm for mm in step.mm], _SPACING[step.interpolation]
+    corners = step.grid == "corners"
+    yield Said(called("Spacingd", pixdim=pixdim, mode=mode, padding_mode="border", scale_extent=corners))
+    if corners:
+        yield Said(
+            unsaid=f"resample_spacing to {pixdim}: MONAI's voxels are exactly that far apart and the last may end beyond the "
+            "image; the card's are stretched so that the corners coincide, by less than half a voxel in all."
+        )
 
 
 def _resize(step: Resize) -> Iterator[Said]:
@@ -150,7 +155,12 @@ def _clip_percentiles(step: ClipPercentiles) -> Iterator[Said]:
 
 def _z_score(step: ZScore) -> Iterator[Said]:
     foreground = step.foreground_above is not None
-    yield Said(called("NormalizeIntensityd", nonzero=foreground, channel_wise=True))
+    yield Said(called("NormalizeIntensityd", nonzero=foreground or step.mask is not None, channel_wise=True))
+    if step.mask == "nonzero_filled":
+        yield Said(
+            unsaid="z_score of voxels that are not 0 in any input, or in a cavity of these: MONAI goes channel by channel, "
+            "and takes no cavity."
+        )
     if foreground:
         yield Said(
             unsaid=f"z_score by the voxels above {step.foreground_above:g}: MONAI takes those that are not 0, and leaves "
@@ -175,24 +185,61 @@ def _crop_foreground(step: CropForeground) -> Iterator[Said]:
 
 
 def _pad_to_multiple(step: PadToMultiple) -> Iterator[Said]:
+    method = "end" if step.sides == "end" else "symmetric"
+    yield Said(called("DivisiblePadd", k=step.multiple, method=method, mode="constant", constant_values=step.value))
+
+
+def _pad_to_size(step: PadToSize) -> Iterator[Said]:
+    size = list(step.shape)
     yield Said(
-        called("DivisiblePadd", k=step.multiple, method="end", mode="constant", constant_values=step.value),
+        called("SpatialPadd", spatial_size=size, method="symmetric", mode="constant", constant_values=step.value)
     )
 
 
-_STEPS: Mapping[str, Callable[[Any], Iterator[Said]]] = {
-    "orient": _orient,
-    "resample_spacing": _resample_spacing,
-    "resize": _resize,
-    "window": _window,
-    "clip": _clip,
-    "clip_percentiles": _clip_percentiles,
-    "z_score": _z_score,
-    "scale_range": _scale_range,
-    "scale_shift": _scale_shift,
-    "crop_foreground": _crop_foreground,
-    "pad_to_multiple": _pad_to_multiple,
+def _crop_nonzero(_: CropNonzero) -> Iterator[Said]:
+    yield Said(called("CropForegroundd", source_key=IMAGE, select_fn="$lambda image: image != 0", allow_smaller=False))
+
+
+@dataclass(frozen=True)
+class _Saying:
+    """How a step is said, and which of its fields are."""
+
+    say: Callable[[Any], Iterator[Said]]
+    fields: frozenset[str]
+
+
+_STEPS: Mapping[str, _Saying] = {
+    "orient": _Saying(_orient, frozenset({"axes"})),
+    "resample_spacing": _Saying(_resample_spacing, frozenset({"mm", "interpolation", "grid"})),
+    "resize": _Saying(_resize, frozenset({"shape", "interpolation"})),
+    "window": _Saying(_window, frozenset({"center", "width"})),
+    "clip": _Saying(_clip, frozenset({"low", "high"})),
+    "clip_percentiles": _Saying(_clip_percentiles, frozenset({"lower", "upper", "foreground_above"})),
+    "z_score": _Saying(_z_score, frozenset({"foreground_above", "mask"})),
+    "scale_range": _Saying(_scale_range, frozenset({"low", "high"})),
+    "scale_shift": _Saying(_scale_shift, frozenset({"scale", "shift"})),
+    "crop_foreground": _Saying(_crop_foreground, frozenset({"above", "margin"})),
+    "pad_to_multiple": _Saying(_pad_to_multiple, frozenset({"multiple", "value", "sides"})),
+    "crop_nonzero": _Saying(_crop_nonzero, frozenset()),
+    "pad_to_size": _Saying(_pad_to_size, frozenset({"shape", "value"})),
 }
+
+
+def _step(step: Any) -> Iterator[Said]:
+    known = _STEPS.get(step.step)
+    if known is None:
+        yield Said(unsaid=f"{step.step}: MONAI has no such transform, and it is left out.")
+        return
+    yield from known.say(step)
+    yield from beside(step, known.fields | {"step"}, step.step)
+
+
+def beside(part: CardPart, said: frozenset[str], name: str) -> Iterator[Said]:
+    """A sentence for each field of a part that is not said and that does not have its default."""
+    for field, declared in type(part).model_fields.items():
+        value = getattr(part, field)
+        if field not in said and value != declared.default:
+            yield Said(unsaid=f"{name}: MONAI is not told {field} = {value}.")
 
 
 def _neighbours(card: ModelCard) -> Iterator[Said]:
