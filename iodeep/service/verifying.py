@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,36 @@ class ModelVerdict:
         return bool(self.checks) and all(check.holds for check in self.checks)
 
 
+@dataclass(frozen=True)
+class ContentVerdict:
+    """What was checked of a model without running it, and its payload files where all of it holds so far."""
+
+    descriptor: ModelDescriptor | None
+    content: tuple[Check, ...]
+    """Digests, and the network's structure."""
+    signatures: tuple[Check, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Where digests and structure hold: by name, in the workspace."""
+
+
+def verify_content(
+    descriptor_path: Path,
+    part_paths: tuple[Path, ...],
+    workspace: Path,
+    *,
+    trust: TrustPolicy | None = None,
+    progress: ProgressSink = no_progress,
+) -> ContentVerdict:
+    """Digests first; what fails there is not looked into. ``trust``: the site's policy, where it has one."""
+    report = verify_object(descriptor_path, part_paths, progress=progress)
+    if not report.holds or report.descriptor is None:
+        return ContentVerdict(report.descriptor, report.checks)
+    files = assemble(report.descriptor, part_paths, workspace)
+    structure = _structure(report.descriptor, files)
+    signatures = tuple(_signatures(report.descriptor, part_paths, trust))
+    return ContentVerdict(report.descriptor, (*report.checks, structure), signatures, files if structure.holds else {})
+
+
 def verify_model(
     descriptor_path: Path,
     part_paths: tuple[Path, ...],
@@ -41,16 +72,10 @@ def verify_model(
     trust: TrustPolicy | None = None,
     progress: ProgressSink = no_progress,
 ) -> ModelVerdict:
-    """Digests first; what fails there is not loaded. ``trust``: the site's policy, where it has one."""
-    report = verify_object(descriptor_path, part_paths, progress=progress)
-    checks = list(report.checks)
-    if report.holds and report.descriptor is not None:
-        files = assemble(report.descriptor, part_paths, workspace)
-        checks.append(_structure(report.descriptor, files))
-        if checks[-1].holds:
-            checks.append(run_self_test(report.descriptor, files, engine))
-        checks += _signatures(report.descriptor, part_paths, trust)
-    return ModelVerdict(report.descriptor, tuple(checks))
+    """All of :func:`verify_content`, and the self-test on this machine; what fails before is not loaded."""
+    found = verify_content(descriptor_path, part_paths, workspace, trust=trust, progress=progress)
+    tested = (run_self_test(found.descriptor, found.files, engine),) if found.descriptor and found.files else ()
+    return ModelVerdict(found.descriptor, (*found.content, *tested, *found.signatures))
 
 
 def _signatures(descriptor: ModelDescriptor, paths: tuple[Path, ...], trust: TrustPolicy | None) -> list[Check]:
@@ -82,7 +107,7 @@ def _structure(descriptor: ModelDescriptor, files: dict[str, Path]) -> Check:
     return Check("structure", True, f"{len(facts)} network(s) with {operators} operators, all of them allowed.")
 
 
-def run_self_test(descriptor: ModelDescriptor, files: dict[str, Path], engine: Engine) -> Check:
+def run_self_test(descriptor: ModelDescriptor, files: Mapping[str, Path], engine: Engine) -> Check:
     """The object's own small input through this machine's runtime, compared within the declared tolerance."""
     try:
         result = self_tested(descriptor, files, engine)
