@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench_kill import Hospital, digest_kind, wait_for
+from hospital import Hospital, digest_kind, wait_for
 
 from iodeep import inference
 from iodeep.errors import CancelledError

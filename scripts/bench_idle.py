@@ -21,7 +21,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench_kill import Hospital, Service, wait_for
+from hospital import Hospital, Service, wait_for
 
 from tests.peers.servers import orthanc
 

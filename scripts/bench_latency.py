@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench_kill import Hospital, Service, wait_for
+from hospital import Hospital, Service, wait_for
 
 from iodeep.service.jobs import JobFilter, JobRecord, JobState
 from iodeep.service.jobs.kept_board import open_board

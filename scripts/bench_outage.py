@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench_kill import Hospital, Service, Study, copied, digest_kind, wait_for
+from hospital import Hospital, Service, Study, copied, digest_kind, wait_for
 
 from iodeep.errors import ArchiveError
 from iodeep.service.jobs import JobState
