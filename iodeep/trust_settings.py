@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from iodeep.serve_settings import FrozenSettings
 
@@ -38,10 +38,21 @@ class TrustedKeySettings(FrozenSettings):
 
 
 class RevocationSettings(FrozenSettings):
-    """The site's list of what is withdrawn, and the public key that it is signed with."""
+    """A list of what is withdrawn, the public key that it is signed with, and where it is found."""
 
-    file: Path
     key: Path
+    file: Path | None = None
+    """Where commands write it, and administrators put it."""
+    pacs: str = ""
+    """The archive that is asked for it besides: a name of ``iodeep.toml``, or a URL."""
+    every_s: Annotated[float, Field(gt=0)] = 300.0
+    """How old the archive's last answer may be."""
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if self.file is None and not self.pacs:
+            raise ValueError("needs file or pacs")
+        return self
 
 
 class TrustSettings(FrozenSettings):
@@ -59,7 +70,16 @@ class TrustSettings(FrozenSettings):
     """Whether models that are for research alone may run."""
     pkcs11_module: Path | None = None
     """The PKCS #11 library of the token that holds the site's own signing keys."""
-    revocation: RevocationSettings | None = None
+    time_authorities: tuple[Path, ...] = ()
+    """PEM files with the certificates of time authorities (RFC 3161), or of the CAs that certify them."""
+    revocation: tuple[RevocationSettings, ...] = ()
+    """The site's own list, and those of others."""
+
+    @field_validator("revocation", mode="before")
+    @classmethod
+    def _one_list_is_several(cls, given: object) -> object:
+        """``[trust.revocation]`` is as good as ``[[trust.revocation]]``."""
+        return (given,) if isinstance(given, dict | RevocationSettings) else given
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -49,6 +49,7 @@ SELF_TEST = Element(HEADER_GROUP, 0x16, "OB", "AIModelSelfTest", "Self-test inpu
 STATEMENT = Element(HEADER_GROUP, 0x17, "OB", "AIModelSignedStatement", "Canonical JSON statement that is signed")
 DOCUMENT = Element(HEADER_GROUP, 0x18, "OB", "AIModelSiteDocument", "Canonical JSON document that a site signed", True)
 DOCUMENT_TYPE = Element(HEADER_GROUP, 0x19, "LO", "AIModelSiteDocumentType", "Site document type")
+TIMESTAMP = Element(HEADER_GROUP, 0x1A, "OB", "AIModelSignatureTimestamp", "RFC 3161 time stamp of the signature")
 PART_INDEX = Element(HEADER_GROUP, 0x20, "LO", "AIModelPartIndex", "Part index")
 PART_COUNT = Element(HEADER_GROUP, 0x21, "LO", "AIModelPartCount", "Part count")
 PART_LENGTH = Element(HEADER_GROUP, 0x22, "LO", "AIModelPartLength", "Part true length")
@@ -67,6 +68,7 @@ HEADER_ELEMENTS = (
     STATEMENT,
     DOCUMENT,
     DOCUMENT_TYPE,
+    TIMESTAMP,
     PART_INDEX,
     PART_COUNT,
     PART_LENGTH,

@@ -34,6 +34,8 @@ class Signature:
     """Such as ``ED25519 0123...``: the type of signature and the key's identifier."""
     where: str = ""
     """The instance that carries it, as messages name it."""
+    timestamp: bytes = b""
+    """A TimeStampToken over the value (RFC 3161 2.4.2), where there is one."""
 
 
 def is_signature_series(series_number: str) -> bool:
@@ -50,6 +52,8 @@ def write_signature(folder: Path, manifest: Manifest, sha256: str, signature: Si
     block.put(dataset, block.SIGNATURE, signature.value)
     block.put(dataset, block.SIGNATURE_KEY, signature.type_and_key)
     block.put(dataset, block.STATEMENT, signature.statement)
+    if signature.timestamp:
+        block.put(dataset, block.TIMESTAMP, signature.timestamp)
     return write_instance(folder / f"signature-{dataset.SOPInstanceUID}.dcm", dataset)
 
 
@@ -59,10 +63,11 @@ def read_signature(path: Path) -> Signature:
     statement = block.raw_value(header.dataset, block.STATEMENT)
     value = block.raw_value(header.dataset, block.SIGNATURE)
     key = block.text_value(header.dataset, block.SIGNATURE_KEY)
-    if not statement or not value or not key or len(statement) + len(value) > MOST_SIGNATURE_BYTES:
+    stamp = block.raw_value(header.dataset, block.TIMESTAMP) or b""
+    if not statement or not value or not key or len(statement) + len(value) + len(stamp) > MOST_SIGNATURE_BYTES:
         raise ObjectError(
             f"{path.name} is not the signature of a model",
             expected=f"a statement and its signature in the private block {block.CREATOR!r}",
             remedy="The archive dropped private elements, or the file was altered: have the model signed again.",
         )
-    return Signature(statement.rstrip(b"\0"), value, key, f"signature {header.text('SOPInstanceUID')}")
+    return Signature(statement.rstrip(b"\0"), value, key, f"signature {header.text('SOPInstanceUID')}", stamp)

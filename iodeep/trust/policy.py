@@ -6,26 +6,26 @@ expired or was revoked just doesn't count. Every refusal is a sentence of its ow
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from iodeep.card import ModelCard
-from iodeep.errors import IntegrityError, NotTrustedError, SettingsError
+from iodeep.errors import InputError, IntegrityError, NotTrustedError, SettingsError
 from iodeep.model_object import ModelDescriptor, Signature
 from iodeep.model_object.signature_object import MOST_SIGNATURES
-from iodeep.trust.revocations import RevocationList, Revocations
+from iodeep.trust.memory import CLOCK_SLACK, OTHERS_SLACK, Memory, Seen, check_clock, check_not_older
+from iodeep.trust.revocations import Revocations, Withdrawn, withdrawn_by
 from iodeep.trust.signatures.checking import CheckedSignature, check_path, check_signature, other_certificates
-from iodeep.trust.signatures.keys import ED25519, key_id_of, read_public
+from iodeep.trust.signatures.keys import ED25519, key_id_of, read_certificate, read_public
 from iodeep.trust.signatures.statement import Statement
-from iodeep.trust_settings import SignerRole, TrustedKeySettings, TrustSettings
-
-CLOCKS_DIFFER = timedelta(days=1)
-"""By so much a signer's clock may be ahead of ours."""
+from iodeep.trust.signatures.timestamps import stamp_of
+from iodeep.trust_settings import RevocationSettings, SignerRole, TrustedKeySettings, TrustSettings
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,12 @@ class GoodSignature:
     role: SignerRole
     key: str
     signed_at: datetime
+    stamped_at: datetime | None = None
+    """When a time authority saw the signature, where a time stamp of it counts."""
 
     def __str__(self) -> str:
-        return f"signed as {self.role.value} by {self.name} on {self.signed_at:%Y-%m-%d} (key {self.key})"
+        stamped = f", time-stamped on {self.stamped_at:%Y-%m-%d}" if self.stamped_at else ""
+        return f"signed as {self.role.value} by {self.name} on {self.signed_at:%Y-%m-%d}{stamped} (key {self.key})"
 
 
 @dataclass(frozen=True)
@@ -107,12 +110,15 @@ class TrustPolicy:
     settings: TrustSettings
     keys: tuple[TrustedKey, ...]
     refuse_unsigned: bool
-    revocations: Revocations | None = None
+    revocations: tuple[Revocations, ...] = ()
+    time_authorities: tuple[x509.Certificate, ...] = ()
+    memory: Memory | None = None
+    """What was seen before; None: nothing is remembered."""
 
     def judge(self, model: ModelInQuestion, signatures: Sequence[Signature], now: datetime) -> TrustVerdict:
         """The verdict on a model with all the signatures that were found for it. ``now``: with a time zone."""
         try:
-            revoked = self.revocations.current(now) if self.revocations else None
+            revoked = self._withdrawn(now)
         except NotTrustedError as error:
             return TrustVerdict((), (_line(error),))
         good: list[GoodSignature] = []
@@ -138,6 +144,19 @@ class TrustPolicy:
         warnings = [_unsigned(missing, signatures)] if missing else not_counted
         return TrustVerdict(tuple(good), tuple(refusals), tuple(warnings))
 
+    def _withdrawn(self, now: datetime) -> Withdrawn:
+        """What is withdrawn. NotTrustedError where the clock or a list is not to be relied on, or went back."""
+        if self.memory is not None:
+            check_clock(self.memory, now)
+        lists = {each.issuer: each.current(now) for each in self.revocations}
+        if self.memory is not None:
+            for each in self.revocations:
+                check_not_older(self.memory, each.issuer, lists[each.issuer].issued_at, each.where)
+            issued = {issuer: found.issued_at for issuer, found in lists.items()}
+            moments = [now, *(moment - OTHERS_SLACK for moment in issued.values())]
+            self.memory.keep(Seen(max(moments), issued))
+        return withdrawn_by(lists.values())
+
     def _terms(self, card: ModelCard) -> Iterator[str]:
         """What the site asks besides signatures."""
         settings, cases = self.settings, sum(figure.cases for figure in card.performance)
@@ -149,42 +168,73 @@ class TrustPolicy:
             yield "it is for research alone (Content Qualification RESEARCH): set research = true under [trust] where nobody is treated by its results"
 
     def _counted(
-        self, signature: Signature, model: ModelInQuestion, revoked: RevocationList | None, now: datetime
+        self, signature: Signature, model: ModelInQuestion, revoked: Withdrawn, now: datetime
     ) -> GoodSignature:
-        """The signature where it counts. Errors: IntegrityError where it was altered, _DoesNotCountError where it doesn't count."""
+        """The signature where it counts. Errors: IntegrityError where it was altered, _DoesNotCountError where it doesn't count.
+
+        Whether a key or certificate had expired is asked of the moment of the time stamp, where one counts; whether it is revoked
+        never is: a key that was stolen was so before anybody noticed.
+        """
+        stamp = stamp_of(signature, self.time_authorities)
+        if stamp.moment is not None and stamp.moment > now + CLOCK_SLACK:
+            raise _DoesNotCountError(
+                f"its time stamp is of {stamp.moment:%Y-%m-%d %H:%M} UTC, which is still to come: set this machine's clock right"
+            )
+        try:
+            checked, trusted = self._checked(signature, stamp.moment or now)
+            _check_about(checked.statement, model, signature.where)
+            self._check_counts(checked, trusted, model, revoked, now, stamp.moment or now)
+        except _DoesNotCountError as reason:
+            raise _DoesNotCountError("; ".join(filter(None, (str(reason), stamp.problem)))) from reason
+        statement, (_, _, identifier) = checked.statement, signature.type_and_key.partition(" ")
+        if self.memory is not None:
+            self.memory.keep(Seen(max(stamp.moment or now, statement.signed_at - OTHERS_SLACK)))
+        return GoodSignature(_who(trusted, checked), statement.role, identifier, statement.signed_at, stamp.moment)
+
+    def _checked(self, signature: Signature, moment: datetime) -> tuple[CheckedSignature, TrustedKey]:
+        """A signature that holds, and the key of the site's that vouches for it."""
         kind, _, identifier = signature.type_and_key.partition(" ")
-        if kind == ED25519:
-            trusted = next((key for key in self.keys if key.identifier == identifier), None)
-            if trusted is None or not isinstance(trusted.public, Ed25519PublicKey):
-                raise _DoesNotCountError(_unknown(signature))
-            checked = check_signature(signature, trusted.public)
-        else:
+        if kind != ED25519:
             checked = check_signature(signature)
-            trusted = self._ca_of(checked, signature, now)
-        _check_about(checked.statement, model, signature.where)
-        for key in {identifier, trusted.identifier}:
-            if revoked is not None and key in revoked.keys:
+            return checked, self._ca_of(checked, signature, moment)
+        trusted = next((key for key in self.keys if key.identifier == identifier), None)
+        if trusted is None or not isinstance(trusted.public, Ed25519PublicKey):
+            raise _DoesNotCountError(_unknown(signature))
+        return check_signature(signature, trusted.public), trusted
+
+    def _check_counts(
+        self,
+        checked: CheckedSignature,
+        trusted: TrustedKey,
+        model: ModelInQuestion,
+        revoked: Withdrawn,
+        now: datetime,
+        moment: datetime,
+    ) -> None:
+        """_DoesNotCountError with every reason for which the site does not count it; ``moment``: when the signature was there."""
+        statement = checked.statement
+        for key in {statement.key.partition(" ")[2], trusted.identifier}:
+            if key in revoked.keys:
                 raise _DoesNotCountError(
                     f"the key {key} of {trusted.rules.name} is revoked ({revoked.keys[key]}): have the model signed with another key"
                 )
-        against = [*_out_of_time(checked, now), *trusted.reasons_against(checked.statement, model.card, now)]
+        against = [*_out_of_time(checked, now), *trusted.reasons_against(statement, model.card, moment)]
         if against:
             raise _DoesNotCountError("; ".join(against))
-        return GoodSignature(_who(trusted, checked), checked.statement.role, identifier, checked.statement.signed_at)
 
-    def _ca_of(self, checked: CheckedSignature, signature: Signature, now: datetime) -> TrustedKey:
-        """The trusted CA that the signer's certificate leads to."""
+    def _ca_of(self, checked: CheckedSignature, signature: Signature, moment: datetime) -> TrustedKey:
+        """The trusted CA that the signer's certificate leads to at the moment: now, or when the signature was time-stamped."""
         assert checked.certificate is not None
         subject = checked.certificate.subject.rfc4514_string()
         others = other_certificates(signature)
         reasons = []
         for key in self.keys:
             if isinstance(key.public, x509.Certificate) and fnmatchcase(subject, key.rules.subject):
-                reason = check_path(checked, key.public, now, others)
+                reason = check_path(checked, key.public, moment, others)
                 if not reason:
                     return key
                 reasons.append(f"{key.rules.name}: {reason}")
-        if reasons and now > checked.certificate.not_valid_after_utc:
+        if reasons and moment > checked.certificate.not_valid_after_utc:
             raise _DoesNotCountError(
                 f"the certificate of {subject} expired on {checked.certificate.not_valid_after_utc:%Y-%m-%d}:"
                 " have the model signed with a newer one"
@@ -192,27 +242,58 @@ class TrustPolicy:
         raise _DoesNotCountError(f"{_unknown(signature)} ({subject}{': ' if reasons else ''}{'; '.join(reasons)})")
 
 
-def trust_policy(settings: TrustSettings, *, serving: bool) -> TrustPolicy:
+def trust_policy(
+    settings: TrustSettings,
+    *,
+    serving: bool,
+    memory: Memory | None = None,
+    fetched: Callable[[RevocationSettings, str], FetchedList] = lambda *_: FetchedList(),
+) -> TrustPolicy:
     """The policy of ``[trust]``. ``serving``: nobody looks on, so what is unsigned is refused unless the site says otherwise.
 
-    Errors: :class:`iodeep.errors.SettingsError` where a key cannot be read.
+    ``fetched``: of a list and its issuer, where what came out of its archive lies. Errors: :class:`iodeep.errors.SettingsError`
+    where a key cannot be read.
     """
     refuse = settings.unsigned == "refuse" if settings.unsigned else serving
     keys = tuple(TrustedKey(rules, read_public(rules.file.expanduser())) for rules in settings.keys)
-    return TrustPolicy(settings, keys, refuse, _revocations(settings))
+    lists = tuple(_revocations(rules, fetched) for rules in settings.revocation)
+    return TrustPolicy(settings, keys, refuse, lists, _time_authorities(settings), memory)
 
 
-def _revocations(settings: TrustSettings) -> Revocations | None:
-    if settings.revocation is None:
-        return None
-    key = read_public(settings.revocation.key.expanduser())
+@dataclass(frozen=True)
+class FetchedList:
+    """Where a list lies that came out of an archive, and how to look for a newer one."""
+
+    path: Path | None = None
+    refresh: Callable[[], None] = lambda: None
+
+
+def key_of_list(rules: RevocationSettings) -> Ed25519PublicKey:
+    """The key that a list has to be signed with. Errors: :class:`iodeep.errors.SettingsError`."""
+    key = read_public(rules.key.expanduser())
     if not isinstance(key, Ed25519PublicKey):
         raise SettingsError(
             "the key of the revocation list is a certificate",
             expected="an Ed25519 public key",
             remedy="Name a file that `iodeep signing-key new` made, under [trust.revocation] in iodeep.toml.",
         )
-    return Revocations(settings.revocation.file.expanduser(), key)
+    return key
+
+
+def _revocations(rules: RevocationSettings, fetched: Callable[[RevocationSettings, str], FetchedList]) -> Revocations:
+    key = key_of_list(rules)
+    there = fetched(rules, key_id_of(key)) if rules.pacs else FetchedList()
+    return Revocations(rules.file.expanduser() if rules.file else None, key, there.path, there.refresh)
+
+
+def _time_authorities(settings: TrustSettings) -> tuple[x509.Certificate, ...]:
+    try:
+        return tuple(read_certificate(path.expanduser()) for path in settings.time_authorities)
+    except InputError as error:
+        raise SettingsError(
+            f"a time authority's certificate cannot be read: {error}",
+            remedy="Correct time_authorities under [trust] in iodeep.toml.",
+        ) from error
 
 
 class _DoesNotCountError(Exception):
@@ -243,15 +324,15 @@ def _out_of_time(checked: CheckedSignature, now: datetime) -> Iterator[str]:
     statement = checked.statement
     if statement.valid_until is not None and now.date() > statement.valid_until:
         yield f"its signature as {statement.role.value} was good until {statement.valid_until}: have the model signed again"
-    if statement.signed_at > now + CLOCKS_DIFFER:
+    if statement.signed_at > now + OTHERS_SLACK:
         yield (
             f"its signature as {statement.role.value} is of {statement.signed_at:%Y-%m-%d}, which is still to come:"
             " set this machine's clock right, or ask the signer"
         )
 
 
-def _revoked_model(model: ModelInQuestion, revoked: RevocationList | None) -> Iterator[str]:
-    if revoked is not None and model.manifest_sha256 in revoked.manifests:
+def _revoked_model(model: ModelInQuestion, revoked: Withdrawn) -> Iterator[str]:
+    if model.manifest_sha256 in revoked.manifests:
         reason = revoked.manifests[model.manifest_sha256]
         yield f"this model is revoked ({reason}): use another one, and take it out of the archive"
 
@@ -259,7 +340,7 @@ def _revoked_model(model: ModelInQuestion, revoked: RevocationList | None) -> It
 def _unsigned(missing: Sequence[str], signatures: Sequence[Signature]) -> str:
     signed = "no signature" if not signatures else "no signature that counts"
     return (
-        f"it bears {signed} as {' and as '.join(missing)}: have it signed (`iodeep sign`), or set unsigned under [trust]"
+        f'it bears {signed} as {" and as ".join(missing)}: have it signed (`iodeep sign`), or set unsigned = "warn" under [trust] in iodeep.toml'
         if not signatures
         else f"it bears {signed} as {' and as '.join(missing)}: have it signed as that (`iodeep sign`)"
     )
