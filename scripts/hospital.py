@@ -155,6 +155,7 @@ quiet_s = 0.5
 least_free_bytes = 0
 [trust]
 unsigned = "warn"
+research = true
 [lifecycle]
 required = false
 """
