@@ -11,6 +11,7 @@ from typing import Any
 
 import pydicom
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 
 from iodeep.anatomy import AnatomicEvidence
 from iodeep.card import SlicePlane
@@ -172,7 +173,7 @@ def facts_of_attributes(attributes: Mapping[str, str]) -> SeriesFacts:
 
 def _evidence_of_header(header: pydicom.Dataset) -> AnatomicEvidence:
     procedures = [*_codes(header, "ProcedureCodeSequence"), *_codes(header, "RequestedProcedureCodeSequence")]
-    requests = header.get("RequestAttributesSequence") or []
+    requests = _items(header, "RequestAttributesSequence")
     for request in requests:
         procedures += _codes(request, "RequestedProcedureCodeSequence")
         procedures += _codes(request, "ScheduledProtocolCodeSequence")
@@ -199,7 +200,7 @@ def _evidence_of_header(header: pydicom.Dataset) -> AnatomicEvidence:
 def _anatomic_codes(header: pydicom.Dataset) -> Iterator[Code]:
     yield from _codes(header, "AnatomicRegionSequence")
     for group in _functional_groups(header):
-        for frame_anatomy in group.get("FrameAnatomySequence") or []:
+        for frame_anatomy in _items(group, "FrameAnatomySequence"):
             yield from _codes(frame_anatomy, "AnatomicRegionSequence")
 
 
@@ -207,7 +208,7 @@ def _codes(dataset: pydicom.Dataset, keyword: str) -> list[Code]:
     """The coded items of a sequence (PS3.3 8.8); an item without a value still counts by its meaning."""
     return [
         Code(_text(item, "CodeValue") or _text(item, "LongCodeValue"), _text(item, "CodingSchemeDesignator"), meaning)
-        for item in dataset.get(keyword) or []
+        for item in _items(dataset, keyword)
         if (meaning := _text(item, "CodeMeaning")) or _text(item, "CodeValue")
     ]
 
@@ -217,22 +218,36 @@ def _sequence_meaning(dataset: pydicom.Dataset, keyword: str) -> str:
 
 
 def _functional_groups(header: pydicom.Dataset) -> Iterator[pydicom.Dataset]:
-    yield from header.get("SharedFunctionalGroupsSequence") or []
-    yield from header.get("PerFrameFunctionalGroupsSequence") or []
+    yield from _items(header, "SharedFunctionalGroupsSequence")
+    yield from _items(header, "PerFrameFunctionalGroupsSequence")
 
 
 def _everywhere(header: pydicom.Dataset, keyword: str) -> Iterator[Any]:
     """The values of an attribute at the top and in every functional group macro."""
-    if header.get(keyword) is not None:
-        yield header.get(keyword)
+    if (value := _got(header, keyword)) is not None:
+        yield value
     for group in _functional_groups(header):
-        for macro in group:
-            if macro.VR == "SQ":
-                yield from (item.get(keyword) for item in macro.value if item.get(keyword) is not None)
+        for tag in group.keys():  # noqa: SIM118 - a data set's iterator converts each element, and raises
+            yield from (value for item in _items(group, tag) if (value := _got(item, keyword)) is not None)
+
+
+def _got(dataset: pydicom.Dataset, what: str | BaseTag) -> Any:
+    """The value of an attribute; None where it is absent, or so garbled that nobody can say what it was."""
+    try:
+        element = dataset.get(what)
+    except Exception:  # boundary: pydicom raises whatever a damaged value makes it raise
+        return None
+    return element.value if isinstance(element, pydicom.DataElement) else element
+
+
+def _items(dataset: pydicom.Dataset, what: str | BaseTag) -> Sequence[pydicom.Dataset]:
+    """The items of a sequence; none where it is absent, garbled or something else."""
+    value = _got(dataset, what)
+    return value if isinstance(value, pydicom.Sequence) else ()
 
 
 def _text(dataset: pydicom.Dataset, keyword: str) -> str:
-    value = dataset.get(keyword)
+    value = _got(dataset, keyword)
     if value is None:
         return ""
     return " ".join(str(part) for part in value).strip() if isinstance(value, MultiValue) else str(value).strip()

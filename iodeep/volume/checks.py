@@ -148,8 +148,13 @@ def _values(header: Dataset, keyword: str) -> tuple[str, ...]:
 
 
 def frame_count(header: Dataset) -> int:
-    """Number of Frames (0028,0008), 1 where it is absent."""
-    return int(header.get("NumberOfFrames") or 1)
+    """Number of Frames (0028,0008), 1 where it is absent. Errors: :class:`InputError` where it is no number."""
+    value = header.get("NumberOfFrames")
+    if value in (None, "", 0):
+        return 1
+    if not isinstance(value, int):
+        raise InputError("an image does not say how many frames it has", expected="a whole number", found=repr(value))
+    return int(value)
 
 
 def _check_pixel_module(file: ImageFile) -> None:
@@ -167,7 +172,7 @@ def _check_pixel_module(file: ImageFile) -> None:
             expected="8, 16 or 32 bits allocated, no more stored",
             found=f"{allocated} and {stored}",
         )
-    if header.get("PixelRepresentation") not in {0, 1}:
+    if header.get("PixelRepresentation") not in (0, 1):
         raise InputError(f"{name} does not say whether its pixels are signed", expected="Pixel Representation 0 or 1")
     if not 0 < rows * columns <= _LARGEST_FRAME:
         raise InputError(f"{name} declares {rows} x {columns} pixels", expected=f"1 to {_LARGEST_FRAME:,} in a slice")

@@ -53,7 +53,7 @@ def _frames(number: int, file: ImageFile) -> Iterator[Frame]:
     header = file.header
     if "PerFrameFunctionalGroupsSequence" in header:
         return _functional_group_frames(number, file)
-    if header.get("NumberOfFrames") not in {None, "", 1}:
+    if header.get("NumberOfFrames") not in (None, "", 1):
         raise GeometryError(
             f"{file.path.name} holds {header.NumberOfFrames} frames without positions in the patient",
             expected="single-frame images or enhanced multi-frame images with Plane Position and Orientation",

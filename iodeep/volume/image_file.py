@@ -24,6 +24,9 @@ _FIRST_PIXEL_TAG = 0x7FE00008
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM, _SEQUENCE_DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 _INFLATE_LIMIT = 1 << 30
+_INFLATE_SMALL = 1 << 26
+_INFLATE_RATIO = 200
+"""Inflated bytes for each deflated one, of what is not small; images stay far below."""
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality")
 _LOOKED_AT = (
     *("PatientID", "PatientName", "PatientBirthDate", "IssuerOfPatientID", "FrameOfReferenceUID", "ImageType"),
@@ -210,8 +213,9 @@ def _check_inflated_size(path: Path, stream: BinaryIO) -> None:
     (meta_length,) = unpack("<L", stream.read(4))
     stream.seek(144 + meta_length)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    limit = min(_INFLATE_LIMIT, max(_INFLATE_SMALL, path.stat().st_size * _INFLATE_RATIO))
     total = 0
     while chunk := inflater.unconsumed_tail or stream.read(1 << 16):
         total += len(inflater.decompress(chunk, 1 << 20))
-        if total > _INFLATE_LIMIT:
-            raise InputError(f"{path} inflates to more than {_INFLATE_LIMIT:,} bytes and is not read")
+        if total > limit:
+            raise InputError(f"{path} inflates to more than {limit:,} bytes and is not read")

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from iodeep.card import SlicePlane
-from iodeep.errors import GeometryError
+from iodeep.errors import GeometryError, IODeepError
 from iodeep.ports import Cancellation, ProgressSink, no_progress
 from iodeep.volume.checks import check_headers, check_rescale
 from iodeep.volume.files import SeriesFiles, read_files
@@ -90,6 +90,18 @@ def open_series(files: SeriesFiles | Sequence[Path]) -> ImageSeries:
     Errors: :class:`GeometryError` with the reason and the figures; :class:`iodeep.errors.InputError` for damaged files.
     """
     found = files if isinstance(files, SeriesFiles) else read_files(files)
+    try:
+        return _opened(found)
+    except IODeepError:
+        raise
+    except Exception as error:  # the boundary of one series: pydicom converts values when they are asked for, or raises
+        raise GeometryError(
+            "a header of the series is garbled", found=" ".join(str(error).split())[:300] or type(error).__name__,
+            remedy="Send or export the series again.",
+        ) from error  # fmt: skip
+
+
+def _opened(found: SeriesFiles) -> ImageSeries:
     check_headers(found.files)
     frames = frames_of(found.files)
     reference = str(found.headers[0].get("FrameOfReferenceUID") or "")

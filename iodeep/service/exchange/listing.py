@@ -68,9 +68,9 @@ def list_zip(archive: zipfile.ZipFile) -> list[tuple[Entry, zipfile.ZipInfo]]:
     """Every file of the ZIP file, from its central directory alone. Raises ObjectError."""
     infos = archive.infolist()
     _check_count(len(infos))
-    listed = [(_entry_of(info), info) for info in infos if not info.is_dir()]
     for info in infos:
         _check_name(_components(info))
+    listed = [(_entry_of(info), info) for info in infos if not info.is_dir()]
     _check_collisions(entry for entry, _ in listed)
     _check_overlaps(infos)
     total = sum(entry.length for entry, _ in listed)

@@ -6,6 +6,7 @@ A folder is used where it lies. A ZIP file is unpacked into a folder of our own,
 from __future__ import annotations
 
 import shutil
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -71,7 +72,15 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, entry: Entry, targ
                     written += len(piece)
                     with storage_errors(target):
                         file.write(piece)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            struct.error,
+            EOFError,
+            OSError,
+            NotImplementedError,
+            ValueError,
+        ) as error:
             raise _damaged(entry, str(error)) from error
         if written != entry.length:
             raise _damaged(entry, f"{written} of {entry.length} bytes")

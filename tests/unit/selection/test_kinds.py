@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from iodeep.card import ContrastPhase, Sequence
 from iodeep.selection import facts_of_headers
@@ -209,3 +211,13 @@ def test_agent_and_words_tell_the_phase(description: str, agent: str, phase: Con
     facts = replace(series(Modality="CT", SeriesDescription=description), contrast_agent=agent)
 
     assert phase_of(facts).phase is phase
+
+
+def test_attributes_that_are_garbled_say_nothing() -> None:
+    header = Dataset()
+    header[0x00180015] = RawDataElement(Tag(0x00180015), "ZZ", 4, b"HEAD", 0, False, True)
+    header[0x00400275] = RawDataElement(Tag(0x00400275), "LO", 4, b"CT  ", 0, False, True)
+    header[0x52009229] = RawDataElement(Tag(0x52009229), "SQ", 8, b"\xff" * 8, 0, False, True)
+    header.Modality = "CT"
+    facts = facts_of_headers([header])
+    assert (facts.modality, facts.evidence.body_part_examined) == ("CT", "")

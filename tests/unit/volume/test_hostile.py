@@ -16,7 +16,7 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from iodeep.errors import InputError, IODeepError
+from iodeep.errors import GeometryError, InputError, IODeepError
 from iodeep.volume import find_series, image_file, open_series
 from tests.synthetic import Overrides, write_multiframe, write_series
 
@@ -36,6 +36,8 @@ VOXELS = np.arange(2 * 64 * 80, dtype=np.int16).reshape(2, 64, 80)
         ({"PixelRepresentation": None}, "signed"),
         ({"NumberOfFrames": 1000000}, "declares more pixels than it holds"),
         ({"NumberOfFrames": -1}, "declares -1 frames"),
+        ({"NumberOfFrames": ["1", "2"]}, "how many frames"),
+        ({"PixelRepresentation": [0, 1]}, "signed"),
     ],
 )
 def test_impossible_sizes_are_refused_before_anything_is_allocated(
@@ -149,6 +151,24 @@ def test_a_deflated_file_that_inflates_without_bound_is_not_read(
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     path.write_bytes(content[: 144 + meta] + deflater.compress(bytes(1 << 23)) + deflater.flush())
     assert "inflates to more than" in find_series(path).unreadable[0].reason
+
+
+def test_few_bytes_do_not_inflate_to_much(tmp_path: Path) -> None:
+    path = write_series(tmp_path, VOXELS[:1])[0]
+    content = path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99", 1)
+    (meta,) = np.frombuffer(content[140:144], "<u4")
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    path.write_bytes(content[: 144 + meta] + deflater.compress(bytes(80 << 20)) + deflater.flush())
+    assert "inflates to more than" in find_series(path).unreadable[0].reason
+
+
+def test_an_attribute_that_cannot_be_converted_refuses_the_series(tmp_path: Path) -> None:
+    path = write_series(tmp_path, VOXELS[:1], modality="MR")[0]
+    content = path.read_bytes()
+    at = content.index(b"\x18\0\x50\0DS")  # Slice Thickness
+    path.write_bytes(content[: at + 4] + b"ZZ" + content[at + 6 :])
+    with pytest.raises(GeometryError, match="garbled"):
+        open_series([path])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # it warns of what the bytes say

@@ -233,3 +233,20 @@ def test_a_folder_with_too_many_files_is_refused(tmp_path: Path, monkeypatch: py
 
     with pytest.raises(ObjectError, match="too many files"):
         list_folder(tmp_path)
+
+
+def test_an_entry_that_lies_before_the_file_is_refused(tmp_path: Path) -> None:
+    media = _zip(tmp_path / "media.zip", ("a", b"x" * 400))
+    content = bytearray(media.read_bytes())
+    (start,) = struct.unpack_from("<L", content, len(content) - 6)
+    struct.pack_into(
+        "<L", content, len(content) - 6, start + 200
+    )  # all entries then lie 200 bytes further to the front
+    media.write_bytes(content)
+    with pytest.raises(IODeepError, match=r"damaged|cannot be read|shares its bytes"):
+        open_media(media, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["media.zip"]
+
+
+def test_an_entry_without_a_name_is_refused(tmp_path: Path) -> None:
+    _refused(_zip(tmp_path / "media.zip", (zipfile.ZipInfo(""), b"x")), tmp_path / "work", "leads elsewhere")
