@@ -11,7 +11,7 @@ from iodeep.errors import InputError, LocalStorageError, SettingsError
 from iodeep.lifecycle_settings import LifecycleSettings
 from iodeep.service.audit import AuditSink
 from iodeep.service.configuration import Configuration, secret
-from iodeep.service.jobs.database import answering, database_engine, database_url
+from iodeep.service.jobs.database import answering, database_engine, database_url, make_tables
 from iodeep.service.lifecycle import table
 from iodeep.service.lifecycle.site_register import SiteRegister
 from iodeep.service.private_files import write_private
@@ -37,6 +37,7 @@ def open_register(configuration: Configuration, folders: DataFolders, audit: Aud
     engine = database_engine(url)
     try:
         with answering(engine):
+            make_tables(engine)
             table.make_tables(engine)
             key = _key(engine, settings, folders.root / KEY_FILE)
     except BaseException:

@@ -6,7 +6,6 @@ The rule: whatever is told of a model was worked out of the whole chain, which w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
 
@@ -33,6 +32,11 @@ class SiteRegister:
         self._key = key
         self._audit = audit
         self.rules = rules
+
+    @property
+    def engine(self) -> sa.Engine:
+        """Connections to the database that it is in, and the jobs with it."""
+        return self._engine
 
     @property
     def key(self) -> SiteKey:
@@ -110,27 +114,40 @@ class SiteRegister:
 
         return _standing(self._appended(following), sop_instance_uid)
 
-    def rollback(self, model: str, *, by: str, reason: str, signer: Signer | None = None) -> tuple[Standing, Standing]:
+    def rollback_plan(self, model: str) -> Rollback:
+        """What a rollback of the model would do now; see :func:`iodeep.trust.lifecycle.rules.rollback_of`."""
+        return rollback_of(self._ledger(), model)
+
+    def rollback(
+        self, model: str, *, by: str, reason: str, signer: Signer | None = None, planned: Rollback | None = None
+    ) -> tuple[Standing, Standing]:
         """Retire the newest approved release of a model and approve the one before it again, both or neither.
 
-        Gives where the two stand now. Errors: NotTrustedError where there is none to go back to, or the rules don't allow it.
+        Gives where the two stand now. ``planned``: what was looked at, where somebody did. Errors: NotTrustedError where
+        there is none to go back to, something changed meanwhile, or the rules don't allow it.
         """
-        done: list[Rollback] = []
+        plan = planned or self.rollback_plan(model)
 
         def following(ledger: Ledger, now: datetime) -> Iterator[StateRecord]:
-            plan = rollback_of(ledger, model)
-            done.append(plan)
+            if rollback_of(ledger, model) != plan:
+                raise NotTrustedError(
+                    f"the states of {model} changed meanwhile", remedy="Look at them, and decide anew."
+                )
             for case, to in ((plan.newest, ModelState.RETIRED), (plan.older, ModelState.APPROVED)):
                 if case.state is not to:
-                    uid = case.release.sop_instance_uid
                     signature = signer(case.newest, to) if signer else None
-                    wish = Wish(uid, to, by, reason, signature=signature, rollback=to is ModelState.APPROVED)
-                    yield self.rules.record(ledger, replace(wish, evidence=_why(plan)), now)
+                    restored = to is ModelState.APPROVED
+                    uid = case.release.sop_instance_uid
+                    wish = Wish(uid, to, by, reason, _why(plan), signature=signature, rollback=restored)
+                    yield self.rules.record(ledger, wish, now)
 
-        ledger = self._appended(following)
-        (plan,) = done
-        newest, older = plan.newest.release.sop_instance_uid, plan.older.release.sop_instance_uid
-        return _standing(ledger, newest), _standing(ledger, older)
+        uids = (plan.newest.release.sop_instance_uid, plan.older.release.sop_instance_uid)
+        try:
+            ledger = self._appended(following)
+        except NotTrustedError as refusal:
+            self._audit.record(_refused(Wish(uids[0], ModelState.RETIRED, by, reason), refusal))
+            raise
+        return _standing(ledger, uids[0]), _standing(ledger, uids[1])
 
     def close(self) -> None:
         """End the connections."""

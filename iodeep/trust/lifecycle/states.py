@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from iodeep.model_object import ModelDescriptor
+from iodeep.model_object import ModelDescriptor, ModelIdentity
 from iodeep.model_object.manifest import UID, Sha256
 
 SERVICE = "service"
@@ -51,10 +51,14 @@ class RegisteredRelease(BaseModel):
     @classmethod
     def of(cls, descriptor: ModelDescriptor) -> Self:
         """The release of a descriptor that was read, and so checked."""
-        identity = descriptor.identity
+        return cls.of_identity(descriptor.identity, descriptor.study_instance_uid)
+
+    @classmethod
+    def of_identity(cls, identity: ModelIdentity, study_instance_uid: str) -> Self:
+        """The release that results would name so."""
         return cls(
             sop_instance_uid=identity.sop_instance_uid,
-            study_instance_uid=descriptor.study_instance_uid,
+            study_instance_uid=study_instance_uid,
             manifest_sha256=identity.manifest_sha256,
             device_uid=identity.device_uid,
             family_uid=identity.device_class_uid,
