@@ -120,6 +120,8 @@ class Manifest(_Closed):
     self_test: SelfTestEntry | None
     packed_despite: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
     """What the packer's search for patients' data found and somebody answered for; left out where there was nothing."""
+    imported: Annotated[str, StringConstraints(min_length=1, max_length=8000)] | None = None
+    """Of a network of another framework: which, and how near its result is to that framework's own; left out of others."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -181,8 +183,9 @@ def canonical_json(document: Any) -> bytes:
 def manifest_bytes(manifest: Manifest) -> bytes:
     """The canonical encoding; its SHA-256 is the manifest's digest."""
     document = manifest.model_dump(mode="json", exclude={"card"})
-    if manifest.packed_despite is None:
-        del document["packed_despite"]  # as manifests were before there was such a field
+    for name in ("packed_despite", "imported"):
+        if document[name] is None:
+            del document[name]  # as manifests were before there was such a field
     return canonical_json({**document, "card": card_document(manifest.card)})
 
 

@@ -70,12 +70,13 @@ def pack_model(
     self_test: SelfTest | None = None,
     packed_at: datetime | None = None,
     packed_despite: str | None = None,
+    imported: str | None = None,
     progress: ProgressSink = no_progress,
 ) -> PackedModel:
     """Write a model to ``out``, a folder that does not exist yet or is empty.
 
     ``files``: exactly the names that the card's network lists. ``part_size``: bytes of payload in one instance; odd
-    ones are allowed. ``packed_despite``: recorded in the manifest. Raises CardError for text that DICOM cannot carry, InputError for files, part size and
+    ones are allowed. ``packed_despite`` and ``imported``: recorded in the manifest. Raises CardError for text that DICOM cannot carry, InputError for files, part size and
     self-test, LocalStorageError where the disk refuses, IntegrityError where reading back finds something else.
     """
     _check_text(card)
@@ -85,7 +86,7 @@ def pack_model(
         check_can_fail(self_test, card)
     encoded_test = self_test.encode() if self_test else None
     scans = scan_all(sources, part_size, progress)
-    manifest = _manifest(card, sources, scans, encoded_test, packed_at or datetime.now(UTC), packed_despite)
+    manifest = _manifest(card, sources, scans, encoded_test, packed_at or datetime.now(UTC), packed_despite, imported)
     with whole_folder(out) as folder:
         names = _write(folder, manifest, sources, encoded_test, progress)
         check_unchanged(sources)
@@ -130,6 +131,7 @@ def _manifest(
     self_test: bytes | None,
     packed_at: datetime,
     packed_despite: str | None,
+    imported: str | None,
 ) -> Manifest:
     series = Series(
         descriptor=_fresh_uid(),
@@ -154,6 +156,7 @@ def _manifest(
         parts=_parts(sources, scans, series),
         self_test=_self_test_entry(self_test),
         packed_despite=packed_despite,
+        imported=imported,
     )
 
 

@@ -46,11 +46,13 @@ def pack_network(
     self_test_series: Path | None = None,
     part_size: int = DEFAULT_PART_SIZE,
     despite_privacy: str | None = None,
+    imported: str | None = None,
     progress: ProgressSink = no_progress,
 ) -> PackedAndChecked:
     """Pack, and prove that what was written can be read back and verified.
 
     ``despite_privacy``: why the object may carry what looks like a patient's data; recorded in it where something does.
+    ``imported``: of what source the network is, and how near its result is to that source's own; recorded too.
     """
     files = payload_files(network, card)
     for name in card.network.files:
@@ -67,6 +69,7 @@ def pack_network(
         part_size=part_size,
         self_test=self_test,
         packed_despite=packed_despite,
+        imported=imported,
         progress=progress,
     )
     report = verify_object(model.descriptor, model.parts, progress=progress)
