@@ -75,8 +75,13 @@ def service_address() -> ServiceAddress | None:
 
 def data_folder(configuration: Configuration) -> Path:
     """Where the service keeps its data: as set, else the machine's folder for root and the user's for others."""
-    if configuration.settings.serve.data is not None:
-        return configuration.settings.serve.data.expanduser().absolute()
+    return data_folder_of(configuration.settings)
+
+
+def data_folder_of(settings: Settings) -> Path:
+    """The same of the settings alone."""
+    if settings.serve.data is not None:
+        return settings.serve.data.expanduser().absolute()
     if os.geteuid() == 0:
         return Path("/var/lib/iodeep")
     return platformdirs.user_data_path("iodeep")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -14,30 +15,33 @@ from rich.console import Console
 from rich.markup import escape
 
 from iodeep.errors import InputError, SettingsError
+from iodeep.model_object import Signature
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, table
 from iodeep.service.configuration import Configuration, load_configuration, signing_passphrase
 from iodeep.service.library import local_model, read_model
+from iodeep.service.revoking import import_list, newest_list, store_list
 from iodeep.service.signing import sign_model, write_new_key
 from iodeep.service.signing_keys import nobody_to_ask, signing_key
 from iodeep.service.storing import store_and_prove
 from iodeep.service.subjects import is_uid
-from iodeep.trust.policy import TrustPolicy, trust_policy
-from iodeep.trust.revocations import RevocationList, Revocations, write_revocations
+from iodeep.service.time_stamping import time_stamped
+from iodeep.service.trust_memory import memory_folder
+from iodeep.trust.policy import TrustPolicy, key_of_list, trust_policy
+from iodeep.trust.revocations import RevocationList, Revocations, SignedList, read_list_file, write_revocations
 from iodeep.trust.signatures import SigningKey, key_id_of, read_public
+from iodeep.trust.signatures.keys import ed25519_public
 from iodeep.trust_settings import SignerRole
 from pacs_bridge import open_archive
 
 LIST_DAYS = 90
 
-Key = Annotated[
-    str,
-    typer.Option(
-        "--key",
-        help="Your signing key: a PEM file, env:NAME (a variable with the PEM), or pkcs11:token=...;object=... (HSM, smart card)."
-        " Passphrase and PIN: IODEEP_KEY_PASSPHRASE, IODEEP_PKCS11_PIN, or asked for.",
-    ),
-]
+_KEY = typer.Option(
+    "--key",
+    help="Your signing key: a PEM file, env:NAME (a variable with the PEM), or pkcs11:token=...;object=... (HSM, smart card)."
+    " Passphrase and PIN: IODEEP_KEY_PASSPHRASE, IODEEP_PKCS11_PIN, or asked for.",
+)
+Key = Annotated[str, _KEY]
 
 
 def key_new(
@@ -113,6 +117,10 @@ def sign(
     until: Annotated[
         str | None, typer.Option("--until", help="The last day on which the signature counts, as 2027-12-31.")
     ] = None,
+    timestamp: Annotated[
+        str | None,
+        typer.Option("--timestamp", metavar="URL", help="A time authority (RFC 3161) that says when it was signed."),
+    ] = None,
     pacs: options.Pacs = None,
     config: options.Config = None,
     json: options.Json = False,
@@ -120,7 +128,8 @@ def sign(
     """Sign a model: you vouch for its card, its networks, and the attributes that it is found by.
 
     The signature is a small DICOM instance of its own in the model's study; nothing that exists is changed, and others may
-    sign too. In a folder it is put beside the descriptor; for a UID it is sent to the archive and proved to be there.
+    sign too. In a folder it is put beside the descriptor; for a UID it is sent to the archive and proved to be there. With
+    `--timestamp` the signature outlives its key's or certificate's expiry where a site trusts that time authority.
 
     Example: `iodeep sign brain-object --key developer.pem --role developer`
     """
@@ -129,20 +138,28 @@ def sign(
         raise InputError(f"{model} does not exist, and it is not a UID either")
     configuration = load_configuration(config)
     signer = asked_signing_key(key, certificate, configuration)
+
+    def stamped(signature: Signature) -> Signature:
+        return time_stamped(signature, timestamp) if timestamp else signature
+
     with tempfile.TemporaryDirectory(prefix="iodeep-") as name:
         if Path(model).exists():
-            path = local_model(Path(model)).descriptor_path
-            written, where = sign_model(read_model(None, model, Path(name)), signer, role, path.parent, last), "written"
+            path, descriptor = local_model(Path(model)).descriptor_path, read_model(None, model, Path(name))
+            written = sign_model(descriptor, signer, role, path.parent, last, stamped=stamped)
+            where = "written"
         else:
             with (
                 output.progress() as progress,
                 open_archive(configuration.settings.archive(pacs)) as archive,
             ):
-                written = sign_model(read_model(archive, model, Path(name)), signer, role, Path(name), last)
+                descriptor = read_model(archive, model, Path(name))
+                written = sign_model(descriptor, signer, role, Path(name), last, stamped=stamped)
                 store_and_prove(archive, [written], progress=progress)
                 where = f"stored in {archive.name}, and proved to be there"
     document = {"signature": written.name, "role": role.value, "key": signer.type_and_id, "where": where}
-    said = f"Signed as {role.value} with {signer.type_and_id}: {written.name}, {where}."
+    document |= {"timestamp": timestamp} if timestamp else {}
+    by = f", time-stamped by {timestamp}" if timestamp else ""
+    said = f"Signed as {role.value} with {signer.type_and_id}{by}: {written.name}, {where}."
     output.answer(document, lambda console: console.print(escape(said)))
 
 
@@ -150,32 +167,88 @@ def revoke(
     what: Annotated[
         list[str] | None, typer.Argument(metavar="KEY|MANIFEST", help="A key's identifier, or a manifest's SHA-256.")
     ] = None,
-    key: Key = ...,  # type: ignore[assignment]  # typer: it has to be given
-    file: Annotated[Path, typer.Option("--list", help="The list; made if it isn't there.")] = ...,  # type: ignore[assignment]
+    key: Annotated[str, _KEY] = "",
+    file: Annotated[Path | None, typer.Option("--list", help="The list; made if it isn't there.")] = None,
     reason: Annotated[str, typer.Option("--reason", help="Shown wherever it is refused.")] = "withdrawn",
     days: Annotated[int, typer.Option("--days", min=1, help="How long the list may be relied on.")] = LIST_DAYS,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store", metavar="PACS", help="Store the list in this archive too, for [trust.revocation] pacs."
+        ),
+    ] = None,
+    taken: Annotated[
+        str | None,
+        typer.Option(
+            "--import", metavar="FILE|PACS", help="Take the list of an issuer under [[trust.revocation]] from there."
+        ),
+    ] = None,
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
     """Withdraw keys or models: they are added to the site's list, and the list is signed anew.
 
     Without KEY or MANIFEST the list is only made good for longer. A list that is out of date withdraws everything.
+    With `--import` nothing is signed: the newest list of each issuer that the site asks is taken over, if it is newer.
 
-    Example: `iodeep revoke --list revoked.json --key hospital.pem`
+    Example: `iodeep revoke --list revoked.json --key hospital.pem --store main`
     """
-    signer = asked_signing_key(key, None, load_configuration(config))
+    configuration = load_configuration(config)
+    if taken is not None:
+        if what or key or file or store:
+            raise InputError("--import stands alone", remedy="Leave out the rest, or leave out --import.")
+        _import_lists(configuration, taken, Output(json))
+        return
+    if not key or file is None:
+        raise InputError("a list is written with --key and --list", remedy="Give both, or --import.")
+    revoked, signed = _signed_anew(asked_signing_key(key, None, configuration), file, what or (), reason, days)
+    said = f"{len(revoked.keys)} keys and {len(revoked.manifests)} models are revoked; the list is good until {revoked.valid_until}."
+    document = revoked.model_dump(mode="json")
+    if store is not None:
+        with open_archive(configuration.settings.archive(store)) as archive:
+            document["sop_instance_uid"] = store_list(archive, signed, revoked)
+            said += f" Stored in {archive.name}, and proved to be there."
+    Output(json).answer(document, lambda console: console.print(escape(said)))
+
+
+def _signed_anew(
+    signer: SigningKey, file: Path, what: Sequence[str], reason: str, days: int
+) -> tuple[RevocationList, SignedList]:
+    """The list with what is withdrawn now, written to its file."""
     now = datetime.now(UTC).replace(microsecond=0)
     last = now.date() + timedelta(days=days)
     revoked = RevocationList(issued_at=now, valid_until=last)
     if file.exists():
-        known = Revocations(file, signer.private.public_key()).read()  # type: ignore[arg-type]  # Ed25519, as no certificate was given
+        known = Revocations(file, ed25519_public(signer)).read()
         revoked = known.model_copy(update={"issued_at": now, "valid_until": last})
-    for each in what or ():
+    for each in what:
         revoked = revoked.with_revoked(each.strip().lower(), reason, now, last)
-    write_revocations(file, revoked, signer)
-    said = f"{len(revoked.keys)} keys and {len(revoked.manifests)} models are revoked; the list is good until {last}."
-    document = revoked.model_dump(mode="json")
-    Output(json).answer(document, lambda console: console.print(said))
+    return revoked, write_revocations(file, revoked, signer)
+
+
+def _import_lists(configuration: Configuration, taken: str, output: Output) -> None:
+    settings, folder = configuration.settings, memory_folder(configuration.settings)
+    if Path(taken).is_file():
+        found = [read_list_file(Path(taken))]
+    else:
+        keys = [key_of_list(rules) for rules in (settings.trust.revocation if settings.trust else ())]
+        with open_archive(settings.archive(taken)) as archive:
+            found = [signed for key in keys if (signed := newest_list(archive, key)) is not None]
+    if not found:
+        raise InputError(
+            f"{taken} holds no list of an issuer that this site asks",
+            expected="a file that `iodeep revoke` wrote, or an archive with one that `iodeep revoke --store` stored there",
+            remedy="Name the issuer's key under [[trust.revocation]] in iodeep.toml.",
+        )
+    lines, documents = [], []
+    for signed in found:
+        revoked, path, newer = import_list(settings, signed, folder)
+        state = f"is taken over to {path}" if newer else f"is no newer than that in {path}"
+        lines.append(f"The list of {signed.type_and_key} of {revoked.issued_at:%Y-%m-%d %H:%M} UTC {state}.")
+        documents.append(
+            {"key": signed.type_and_key, "file": str(path), "newer": newer, **revoked.model_dump(mode="json")}
+        )
+    output.answer({"lists": documents}, lambda console: console.print(escape("\n".join(lines))))
 
 
 def _policy(config: Path | None) -> TrustPolicy:

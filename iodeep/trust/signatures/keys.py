@@ -118,6 +118,14 @@ def with_certificate(
     return SigningKey(key, certificate)
 
 
+def ed25519_public(key: SigningKey) -> Ed25519PublicKey:
+    """The public key of an Ed25519 key; InputError for another."""
+    public = key.private.public_key()
+    if not isinstance(public, Ed25519PublicKey):
+        raise InputError("the key is not an Ed25519 key", remedy="`iodeep signing-key new` makes one.")
+    return public
+
+
 def read_certificate(path: Path) -> x509.Certificate:
     """The first certificate in a PEM file."""
     try:
