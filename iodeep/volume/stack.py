@@ -29,6 +29,9 @@ LEAN_TOLERANCE = 5e-4
 Within it the slices are taken to lie along their normal, as every other reader does.
 """
 
+LEAST_SPACING_MM, GREATEST_SPACING_MM = 1e-4, 1e3
+FARTHEST_MM = 1e5
+
 Vectors = npt.NDArray[np.float64]
 
 
@@ -60,6 +63,12 @@ def stack_of(frames: Sequence[Frame]) -> Stack:
     normal = np.cross(along_row, along_column)
     pixel_spacing = _pixel_spacing(frames)
     positions = np.array([frame.position for frame in frames])
+    if np.abs(positions).max() > FARTHEST_MM:
+        raise GeometryError(
+            "a slice lies nowhere near its patient",
+            expected=f"Image Position (Patient) within {FARTHEST_MM:g} mm",
+            found=f"{np.abs(positions).max():g} mm",
+        )
     order = np.argsort(positions @ normal, kind="stable")
     ordered, positions = [frames[i] for i in order], positions[order]
     refuse_repeats(ordered, positions @ normal, SAME_POSITION_MM)
@@ -107,6 +116,12 @@ def _pixel_spacing(frames: Sequence[Frame]) -> tuple[float, float]:
     spacings = np.array([frame.pixel_spacing for frame in frames])
     if spacings.min() <= 0:
         raise GeometryError("Pixel Spacing must be positive", found=f"{spacings.min():g} mm")
+    if spacings.min() < LEAST_SPACING_MM or spacings.max() > GREATEST_SPACING_MM:
+        raise GeometryError(
+            "no scanner has such a Pixel Spacing",
+            expected=f"{LEAST_SPACING_MM:g} to {GREATEST_SPACING_MM:g} mm",
+            found=f"{spacings.min():g} to {spacings.max():g} mm",
+        )
     if np.abs(spacings / spacings[0] - 1).max() > SPACING_TOLERANCE:
         raise GeometryError(
             "the slices of the series have different pixel spacings",

@@ -53,6 +53,20 @@ def test_impossible_sizes_are_refused_before_anything_is_allocated(
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ({"PixelSpacing": ["1e-300", "1e-300"]}, "no scanner has such"),
+        ({"PixelSpacing": ["1e9", "1e9"]}, "no scanner has such"),
+        ({"PixelSpacing": ["-1", "1"]}, "must be positive"),
+        ({"ImagePositionPatient": ["0", "0", "1e300"]}, "nowhere near"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused(tmp_path: Path, overrides: Overrides, reason: str) -> None:
+    with pytest.raises(GeometryError, match=reason):
+        open_series(write_series(tmp_path, VOXELS[:1], overrides=overrides))
+
+
 def recompressed(path: Path, frames: list[bytes], **header: object) -> Path:
     """The file with other compressed frames."""
     ds = dcmread(path)
