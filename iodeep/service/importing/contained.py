@@ -19,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from iodeep import errors
 from iodeep.errors import InferenceError, InputError, IODeepError
-from iodeep.inference.containment_kernel import NOBODY
 from iodeep.packing.importing import ImportedNetwork, Question, ReferenceImage, ReferencePrediction, SourceKind
 from iodeep.service.importing.copying import copied
 from iodeep.settings import RunSettings
@@ -106,8 +105,6 @@ class ImportProcess:
     def _asked(self, request: dict[str, Any]) -> Any:
         (self._folder / "request.json").write_text(json.dumps({**request, "source": self._source}))
         (self._folder / "out" / "result.json").unlink(missing_ok=True)
-        if os.geteuid() == 0:
-            _give_to_nobody(self._folder)
         self._run()
         path = self._folder / "out" / "result.json"
         if not path.is_file() or path.is_symlink():
@@ -162,12 +159,6 @@ class ImportProcess:
             found=lines[-1][:300] if lines else None,
             remedy=f"If memory ran out: [run] memory_mib in iodeep.toml is {self._limits.memory_mib} MiB now.",
         )
-
-
-def _give_to_nobody(folder: Path) -> None:
-    """To the user that root becomes in there."""
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
 
 def _valid(kind: type[_Kind], document: Any) -> _Kind:
