@@ -158,11 +158,11 @@ def _problems_of_way(record: StateRecord, case: Case | None, newest: StateRecord
 
 
 def _makes_room(newest: StateRecord, record: StateRecord) -> bool:
-    """Whether the record before a rollback's is that of the release which it takes back."""
-    return (newest.before, newest.after) == (ModelState.APPROVED, ModelState.RETIRED) and (
-        newest.release.family_uid,
-        newest.by,
-    ) == (record.release.family_uid, record.by)
+    """Whether the record before a rollback's is that of the other release which it takes back, by the same person."""
+    retires = (newest.before, newest.after) == (ModelState.APPROVED, ModelState.RETIRED)
+    same_family = newest.release.family_uid == record.release.family_uid
+    other = newest.release.sop_instance_uid != record.release.sop_instance_uid
+    return retires and same_family and other and newest.by == record.by
 
 
 def _problems_of_people(record: StateRecord, case: Case | None) -> Iterator[str]:

@@ -311,6 +311,17 @@ def test_a_rollback_with_nothing_to_go_back_to_is_refused_and_changes_nothing(si
     assert site.standing(SECOND.sop_instance_uid).state is A  # type: ignore[union-attr]
 
 
+def test_a_rollback_passes_over_what_was_retired_without_being_approved(site: SiteRegister) -> None:
+    approved(site, FIRST)
+    change(site, FIRST, Q)
+    to_self_tested(site, FIRST)
+    change(site, FIRST, R)
+    approved(site, SECOND)
+
+    with pytest.raises(NotTrustedError, match=r"no other release was approved.*1.0.0 \(retired\)"):
+        site.rollback("Brain 1", by="Bob", reason="x")
+
+
 def test_a_rollback_is_signed_by_one_who_may(tmp_path: Path) -> None:
     ann, bob, settings = two_people(tmp_path)
     with register(tmp_path, settings) as site:
