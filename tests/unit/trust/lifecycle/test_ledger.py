@@ -101,7 +101,7 @@ def test_what_somebody_signed_has_to_be_this_change() -> None:
         ANN.sign(case.newest, S, "x"),
         ANN.sign(case.newest, A, "another reason"),
         ANN.sign(case.newest, A, "x", by="Bob"),
-        ANN.sign(StateRecord(**{**dict(case.newest), "reason": "another record"}), A, "x"),
+        ANN.sign(StateRecord.model_validate(case.newest.model_dump() | {"reason": "another record"}), A, "x"),
     ):
         with pytest.raises(IntegrityError, match="signed is something else"):
             ledger.add(following(ledger, FIRST, **approval(signature=signature)))
