@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,7 +19,7 @@ from iodeep.ports import ProgressSink
 from iodeep.selection import Candidate, Catalogue
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, people, size
-from iodeep.service.configuration import load_configuration
+from iodeep.service.configuration import Configuration, load_configuration
 from iodeep.service.exchange.card_page import QUALIFICATIONS
 from iodeep.service.exchange.catalogue import INDEX, write_catalogue
 from iodeep.service.exchange.exporting import export_model
@@ -29,6 +29,9 @@ from iodeep.service.library import LocalModel, fetch_model, local_model
 from iodeep.service.subjects import is_uid
 from iodeep.service.trusting import CandidateJudge, policy_of
 from pacs_bridge import open_archive
+
+if TYPE_CHECKING:
+    from iodeep.trust.lifecycle import Standing
 
 
 def export(
@@ -91,11 +94,13 @@ def import_(
 
     Digests, structure and the self-test are checked on this machine first. Licence, intended use and limits have to be
     accepted, on the terminal or by `--accept-licence`. Exit code 5 when anything does not hold: then nothing is stored.
+    Where iodeep.toml has a section `[lifecycle]`, what was stored is registered, and in quarantine until it is approved.
 
     Example: `iodeep import brain.zip --to hospital --accept-licence MIT`
     """
     output = Output(json)
-    settings = load_configuration(config).settings
+    configuration = load_configuration(config)
+    settings = configuration.settings
     with tempfile.TemporaryDirectory(prefix="iodeep-") as name, open_archive(settings.archive(to)) as archive:
         workspace, trust = Path(name), policy_of(settings.trust, serving=False)
         with output.progress() as progress, Engine(settings.run) as engine:
@@ -110,6 +115,7 @@ def import_(
         with output.progress() as progress:
             held = store_arrived(arrived, archive, workspace, progress=progress)
         archive_name = archive.name
+    standing = _registered(configuration, descriptor, media)
     document = {
         "archive": archive_name,
         "name": descriptor.card.name,
@@ -121,7 +127,24 @@ def import_(
         "instances": held.instances,
         "held_before": held.held_before,
     }
-    output.answer(document, lambda console: console.print(_stored(held.instances, held.held_before, archive_name)))
+    if standing is not None:
+        document["state"] = standing.state.value
+
+    def render(console: Console) -> None:
+        console.print(_stored(held.instances, held.held_before, archive_name))
+        if standing is not None:
+            console.print(escape(f"At this site it is {standing.state}; `iodeep approve` decides about it."))
+
+    output.answer(document, render)
+
+
+def _registered(configuration: Configuration, descriptor: ModelDescriptor, media: Path) -> Standing | None:
+    """Where what was stored stands at this site; None where it has no section ``[lifecycle]``."""
+    if configuration.settings.lifecycle is None:
+        return None
+    from iodeep.service.lifecycle.at_terminal import registered_arrival  # a database, for sites that keep a register
+
+    return registered_arrival(configuration, descriptor, f"imported from {media}")
 
 
 def send(

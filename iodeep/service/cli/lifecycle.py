@@ -18,13 +18,13 @@ from iodeep.errors import InputError, IODeepError
 from iodeep.inference import Engine
 from iodeep.model_object import ModelDescriptor, read_descriptor
 from iodeep.ports import Archive
-from iodeep.service.audit import open_audit
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, people, table
 from iodeep.service.cli.signing import asked_signing_key
 from iodeep.service.configuration import Configuration, load_configuration
 from iodeep.service.library import fetch_descriptor
 from iodeep.service.lifecycle.archiving import check_nothing_lost, read_records, store_records
+from iodeep.service.lifecycle.at_terminal import register_at_terminal
 from iodeep.service.lifecycle.comparing import Found, compared
 from iodeep.service.lifecycle.deciding import (
     Decided,
@@ -37,9 +37,7 @@ from iodeep.service.lifecycle.deciding import (
     registered,
     roll_back,
 )
-from iodeep.service.lifecycle.opening import open_register
 from iodeep.service.lifecycle.site_register import SiteRegister
-from iodeep.service.serving.composition import folders_of
 from iodeep.service.trusting import policy_of
 from iodeep.trust.lifecycle import ModelState, RegisteredRelease, Standing, StateRecord
 from pacs_bridge import open_archive
@@ -72,7 +70,7 @@ def states(
     """
     output = Output(json)
     configuration = load_configuration(config)
-    with _register(configuration) as register, tempfile.TemporaryDirectory(prefix="iodeep-") as name:
+    with register_at_terminal(configuration) as register, tempfile.TemporaryDirectory(prefix="iodeep-") as name:
         if uid is None:
             rows = _rows(configuration, register, pacs, Path(name))
             output.answer(
@@ -246,14 +244,9 @@ def _deciding(
 ) -> Iterator[_Deciding]:
     configuration = load_configuration(config)
     signer = asked_signing_key(key, None, configuration) if key else None
-    with _register(configuration) as register, tempfile.TemporaryDirectory(prefix="iodeep-") as name:
+    with register_at_terminal(configuration) as register, tempfile.TemporaryDirectory(prefix="iodeep-") as name:
         who = Decider(name_of(register.rules, signer, by, getpass.getuser()), reason, signer)
         yield _Deciding(configuration, pacs, register, who, Path(name))
-
-
-def _register(configuration: Configuration) -> SiteRegister:
-    folders = folders_of(configuration)
-    return open_register(configuration, folders, open_audit(folders, "terminal"))
 
 
 def _need_registered(register: SiteRegister, uid: str) -> Standing:
