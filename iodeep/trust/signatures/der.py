@@ -1,11 +1,13 @@
-"""The two places where we look into DER ourselves, by asn1crypto's definitions (X.690; RFC 5280; RFC 5652)."""
+"""The few places where we look into DER ourselves, by asn1crypto's definitions or its parser (X.690; RFC 3161; RFC 5280; RFC 5652)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from asn1crypto.cms import CMSAttributes, ContentInfo, SignedData, SignerInfo
 from asn1crypto.keys import PublicKeyInfo
+from asn1crypto.parser import emit, parse
 
 from iodeep.errors import IntegrityError
 
@@ -95,3 +97,53 @@ def _check_plain(signed: SignedData, signer: SignerInfo) -> None:
         raise ValueError("its signature is over another digest")
     if signer["signature_algorithm"]["parameters"].native is not None:
         raise ValueError("its signature algorithm has parameters")
+
+
+_SEQUENCE, _UNIVERSAL, _CONTEXT, _CONSTRUCTED = 16, 0, 2, 1
+_GRANTED = bytes.fromhex("3003020100")
+"""PKIStatusInfo of an answer that is nothing but granted (RFC 3161 2.4.2)."""
+
+
+def granted(token: bytes) -> bytes:
+    """A TimeStampResp with this token; what follows the token, as an OB's padding does, is left out. ValueError where it is none."""
+    return _made(_UNIVERSAL, _SEQUENCE, _GRANTED + _in_order(next(_elements(token))[2]))
+
+
+def response_in_order(encoded: bytes) -> bytes:
+    """A TimeStampResp whose token has its certificates in DER's order."""
+    ((_, _, _, content),) = _elements(encoded)
+    status, *tokens = (raw for _, _, raw, _ in _elements(content))
+    return _made(_UNIVERSAL, _SEQUENCE, status + b"".join(map(_in_order, tokens)))
+
+
+def _in_order(token: bytes) -> bytes:
+    """The token with its certificates in the order of a SET OF (X.690 11.6), which many time authorities don't keep to.
+
+    No signature is over that order; the verifier asks for it.
+    """
+    ((_, _, _, content),) = _elements(token)
+    kind, (_, _, _, wrapped) = _elements(content)
+    ((_, _, _, signed),) = _elements(wrapped)
+    parts = b"".join(_sorted(part) if part[:2] == (_CONTEXT, 0) else part[2] for part in _elements(signed))
+    inner = _made(_CONTEXT, 0, _made(_UNIVERSAL, _SEQUENCE, parts))
+    return _made(_UNIVERSAL, _SEQUENCE, kind[2] + inner)
+
+
+def _sorted(part: _Element) -> bytes:
+    return _made(_CONTEXT, part[1], b"".join(sorted(raw for _, _, raw, _ in _elements(part[3]))))
+
+
+def _made(kind: int, tag: int, contents: bytes) -> bytes:
+    return bytes(emit(kind, _CONSTRUCTED, tag, contents))
+
+
+_Element = tuple[int, int, bytes, bytes]
+"""Class, tag, the whole of it, its content."""
+
+
+def _elements(contents: bytes) -> Iterator[_Element]:
+    while contents:
+        kind, _, tag, header, content, trailer = parse(contents)
+        raw = header + content + trailer
+        yield kind, tag, raw, content
+        contents = contents[len(raw) :]

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from asn1crypto.cms import CertificateSet, ContentInfo
-from asn1crypto.tsp import TimeStampResp
+from asn1crypto.cms import ContentInfo
 from cryptography import x509
 from rfc3161_client import (
     HashAlgorithm,
@@ -25,6 +24,7 @@ from rfc3161_client import (
 
 from iodeep.errors import InputError
 from iodeep.model_object import Signature
+from iodeep.trust.signatures.der import granted, response_in_order
 
 MOST_BYTES = 1 << 16
 """Of a token or an answer; those with whole chains of certificates have a tenth of that."""
@@ -54,14 +54,14 @@ def timestamp_request(signature: Signature) -> TimeStampRequest:
 def token_of_response(encoded: bytes, request: TimeStampRequest, origin: str) -> bytes:
     """The token of the authority's answer; InputError where it is not an answer to this request."""
     try:
-        response = decode_timestamp_response(_in_order(TimeStampResp.load(encoded[:MOST_BYTES])))
-        granted = PKIStatus(response.status) is PKIStatus.GRANTED
-        told = "" if granted else f"status {PKIStatus(response.status).name}, {', '.join(response.status_string or ())}"
-        if granted and response.tst_info.nonce != request.nonce:
+        response = decode_timestamp_response(response_in_order(encoded[:MOST_BYTES]))
+        good = PKIStatus(response.status) is PKIStatus.GRANTED
+        told = "" if good else f"status {PKIStatus(response.status).name}, {', '.join(response.status_string or ())}"
+        if good and response.tst_info.nonce != request.nonce:
             told = "it answers another request"
-        if granted and response.tst_info.message_imprint.message != request.message_imprint.message:
+        if good and response.tst_info.message_imprint.message != request.message_imprint.message:
             told = "it is over something else"
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, StopIteration, RecursionError) as error:
         told = f"it is not one that can be read ({error})"
     if told:
         raise InputError(
@@ -82,27 +82,11 @@ def stamp_of(signature: Signature, authorities: Sequence[x509.Certificate]) -> S
         moment = response.tst_info.gen_time.astimezone(UTC)
         verifier = VerifierBuilder(roots=list(authorities)).build()
         verifier.verify_message(response, stamped_value(signature))
-    except (VerificationError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+    except (VerificationError, ValueError, TypeError, StopIteration, OverflowError, RecursionError) as error:
         return Stamp(None, f"its time stamp does not hold ({error})")
     return Stamp(moment)
 
 
 def _response_of(token: bytes) -> TimeStampResponse:
     """The token in an answer again, as the verifier takes it."""
-    bare = ContentInfo.load(token[:MOST_BYTES])
-    return decode_timestamp_response(
-        _in_order(TimeStampResp({"status": {"status": "granted"}, "time_stamp_token": bare}))
-    )
-
-
-def _in_order(response: TimeStampResp) -> bytes:
-    """The answer with its certificates in the order that DER asks for (X.690 11.6), which many authorities don't keep to.
-
-    No signature is over that order, and the verifier reads nothing else.
-    """
-    token = response["time_stamp_token"]
-    if token.native is not None and token["content_type"].native == "signed_data":
-        signed = token["content"]
-        if signed["certificates"].native is not None:
-            signed["certificates"] = CertificateSet(sorted(signed["certificates"], key=lambda each: bytes(each.dump())))
-    return bytes(response.dump())
+    return decode_timestamp_response(granted(token[:MOST_BYTES]))
