@@ -35,7 +35,7 @@ from iodeep.inference import worker
 worker.contain = lambda parent: {{}}
 worker.main(sys.argv[4:])
 """
-COMMAND = "import sys; from iodeep.service.cli import main; {otherwise}main()"
+COMMAND = "import sys; {otherwise}from iodeep.service.cli import main; main()"
 CALL = """
 import os, time
 import iodeep.inference.onnx_runtime
@@ -46,15 +46,22 @@ os.write(1, str(time.perf_counter() - begun).encode())
 """
 
 
-def command_seconds(url: str, subject: str, free_worker: Path | None) -> tuple[float, float]:
-    """Wall clock and CPU of one `iodeep run`."""
-    otherwise = f"sys.executable = {str(free_worker)!r}; " if free_worker else ""
+def free_worker(folder: Path) -> str:
+    """What makes the command start another program in the inference process's place: one that contains nothing."""
+    program = folder / "free-worker"
+    program.write_text(FREE_WORKER.format(python=sys.executable))
+    program.chmod(0o700)
+    return f"sys.executable = {str(program)!r}; "
+
+
+def command_seconds(url: str, subject: str, otherwise: str = "", **environment: str) -> tuple[float, float]:
+    """Wall clock and CPU of one `iodeep run`; ``otherwise``: statements that the process begins with."""
     program = COMMAND.format(otherwise=otherwise)
     with tempfile.TemporaryDirectory() as cache:
         before, begun = _cpu(), time.perf_counter()
         subprocess.run(
             [sys.executable, "-c", program, "run", subject, "--pacs", url, "--json"],
-            env={**os.environ, "IODEEP_CACHE": cache}, stdout=subprocess.DEVNULL, check=True,
+            env={**os.environ, "IODEEP_CACHE": cache, **environment}, stdout=subprocess.DEVNULL, check=True,
         )  # fmt: skip
         return time.perf_counter() - begun, _cpu() - before
 
@@ -78,9 +85,7 @@ def main() -> None:
     pairs = parser.parse_args().pairs
     with tempfile.TemporaryDirectory() as name, embedded_archive(Path(name) / "archive") as settings:
         folder = Path(name)
-        free = folder / "free-worker"
-        free.write_text(FREE_WORKER.format(python=sys.executable))
-        free.chmod(0o700)
+        free = free_worker(folder)
         url = f"dicom://{settings.aet}@{settings.host}:{settings.port}"
         with Engine(RunSettings()) as engine:
             [(_, files)] = cases(["head"], folder, 12, engine)
@@ -92,7 +97,7 @@ def main() -> None:
                 kind = ("with", "without")[(number + number // 2) % 2]  # the order changes from pair to pair
                 paths = head_series(folder / f"head{number}", number)
                 archive.store(paths)
-                seen[kind].append(command_seconds(url, series_uid(paths[0]), free if kind == "without" else None))
+                seen[kind].append(command_seconds(url, series_uid(paths[0]), free if kind == "without" else ""))
         medians = {kind: [statistics.median(each) for each in zip(*runs, strict=True)] for kind, runs in seen.items()}
         for kind, (wall, cpu) in medians.items():
             print(f"{kind:8} {wall:.3f} s, {cpu:.3f} CPU seconds (medians of {pairs})")
