@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from iodeep.packing.importing.comparison import LEAST_DICE, Agreement, compared
 from iodeep.packing.importing.imported import ImportedNetwork, Question
-from iodeep.packing.importing.importer import Importer, importer_of
+from iodeep.packing.importing.importer import CARD_LED, CardLed, Importer, card_led, importer_of
 from iodeep.packing.importing.reference import ReferenceImage, ReferencePrediction
 from iodeep.packing.importing.sources import SourceKind, recognise
 
 __all__ = [
+    "CARD_LED",
     "LEAST_DICE",
     "Agreement",
+    "CardLed",
     "ImportedNetwork",
     "Importer",
     "Question",
     "ReferenceImage",
     "ReferencePrediction",
     "SourceKind",
+    "card_led",
     "compared",
     "importer_of",
     "recognise",

@@ -33,6 +33,23 @@ class Importer(Protocol):
         """
 
 
+class CardLed(Protocol):
+    """Reads a source that is weights alone: what happens before and after the network is the card's to say.
+
+    Its reference is the source's own network within our pipeline, so that its export is what is compared.
+    """
+
+    def read(self, source: Path, out: Path) -> ImportedNetwork:
+        """What can be said without a card, for a draft; no files."""
+
+    def export(self, source: Path, card: Mapping[str, Any], out: Path) -> ImportedNetwork:
+        """The same with the files, exported for the windows of ``card``."""
+
+    def network(self, source: Path) -> Any:
+        """The network as a torch module in evaluation mode."""
+
+
+CARD_LED = frozenset({SourceKind.TORCHSCRIPT, SourceKind.STATE_DICT})
 _MODULES = {
     SourceKind.MONAI_BUNDLE: "iodeep.packing.importing.monai_bundle",
     SourceKind.NNUNET: "iodeep.packing.importing.nnunet",
@@ -43,14 +60,27 @@ _MODULES = {
 
 
 def importer_of(kind: SourceKind) -> Importer:
-    """The importer of ``kind``; InputError where the libraries for it are not installed."""
+    """The importer of a ``kind`` that says everything; InputError where the libraries for it are not installed."""
+    found: Importer = _made(kind)
+    return found
+
+
+def card_led(kind: SourceKind) -> CardLed:
+    """That of a ``kind`` of :data:`CARD_LED`."""
+    found: CardLed = _made(kind)
+    return found
+
+
+def _made(kind: SourceKind) -> Any:
+    if kind not in _MODULES:
+        raise InputError(
+            "ONNX needs no importer", remedy="Give the ONNX file, or the folder that holds it and nothing else."
+        )
     try:
-        module = importlib.import_module(_MODULES[kind])
-        found: Importer = module.importer()
+        return importlib.import_module(_MODULES[kind]).importer()
     except ModuleNotFoundError as error:
         raise InputError(
             f"what imports {kind} is not installed",
             found=f"no module {error.name}",
             remedy='Install it: pip install "iodeep[import]".',
         ) from error
-    return found

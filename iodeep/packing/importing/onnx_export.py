@@ -18,9 +18,14 @@ INPUT, OUTPUT = "image", "output"
 
 
 def first_output(network: Any) -> Any:
-    """The module that gives a network's first output: with deep supervision there are more, for training alone."""
+    """The module that gives a network's first output: with deep supervision there are more, for training alone.
+
+    TorchScript stays as it is: a trace doesn't go into it, and the exporter names its first output.
+    """
     import torch
 
+    if isinstance(network, torch.jit.ScriptModule):
+        return network
     class First(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -46,6 +51,7 @@ def export_onnx(network: Any, path: Path, channels: int, size: Sequence[int], *,
     try:
         with torch.no_grad():
             output = whole(example)
+            output = output[0] if isinstance(output, list | tuple) else output
             _check(output, path.name)
             axes = {INPUT: {0: "n", **spatial}, OUTPUT: {0: "n", **(spatial if output.ndim > 2 else {})}}
             with warnings.catch_warnings():

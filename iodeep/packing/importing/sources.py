@@ -23,7 +23,7 @@ KNOWN = (
     "a MONAI Bundle (configs/metadata.json), an nnU-Net v2 results folder (plans.json, dataset.json, fold_*), "
     "TorchScript (.ts, .pt), a state dict (.pt, .pth, .safetensors) with its architecture.json, or ONNX"
 )
-_STATE_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
+STATE_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 
 
 def recognise(path: Path) -> SourceKind:
@@ -42,7 +42,7 @@ def _of_folder(folder: Path) -> SourceKind | None:
     names = sorted(each.name for each in folder.iterdir() if each.is_file())
     if any(name.endswith(".onnx") for name in names):
         return SourceKind.ONNX
-    if "architecture.json" in names and any(name.endswith(_STATE_SUFFIXES) for name in names):
+    if "architecture.json" in names and any(name.endswith(STATE_SUFFIXES) for name in names):
         return SourceKind.STATE_DICT
     scripts = [name for name in names if name.endswith((".ts", ".pt"))]
     return _of_file(folder / scripts[0]) if len(scripts) == 1 else None
@@ -54,7 +54,7 @@ def _of_file(file: Path) -> SourceKind | None:
     if file.suffix == ".safetensors":
         return SourceKind.STATE_DICT
     if not zipfile.is_zipfile(file):
-        return SourceKind.STATE_DICT if file.suffix in _STATE_SUFFIXES else None
+        return SourceKind.STATE_DICT if file.suffix in STATE_SUFFIXES else None
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
     parts = {tuple(name.split("/")[1:]) for name in names}

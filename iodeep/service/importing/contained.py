@@ -64,9 +64,9 @@ class ImportProcess:
         self._source = copied(source, folder / "source")
         self.lacking: tuple[str, ...] = ()
 
-    def read(self) -> ImportedNetwork:
-        """What the source is."""
-        document = _valid(_Read, self._asked({"act": "read"}))
+    def read(self, card: Mapping[str, Any] | None = None) -> ImportedNetwork:
+        """What the source is; ``card``: a completed one, where there is one already."""
+        document = _valid(_Read, self._asked({"act": "read", "card": card}))
         return ImportedNetwork(
             kind=document.kind,
             card=document.card,

@@ -89,7 +89,7 @@ def pack_source(
     volumes = _volumes(card, references)
     with _process(source, limits) as process, tempfile.TemporaryDirectory(prefix="iodeep-") as payload:
         progress(Progress("read source", 0, None, "steps"))
-        found = process.read()
+        found = process.read(card.model_dump(mode="json"))
         check_agrees(found, card)
         files = _placed(card, found, Path(payload))
         for name in card.network.files:

@@ -21,7 +21,7 @@ from iodeep.inference.confinement import confine
 from iodeep.inference.containment import LAYERS, Files, contain
 
 if TYPE_CHECKING:
-    from iodeep.packing.importing import ImportedNetwork, ReferenceImage, ReferencePrediction
+    from iodeep.packing.importing import ImportedNetwork, ReferenceImage, ReferencePrediction, SourceKind
 
 INDISPENSABLE = ("landlock", "seccomp")
 """Layers without which nothing is imported: the one closes files, the other network, programs and other processes."""
@@ -92,17 +92,40 @@ def _refuse_open(lacking: Mapping[str, str]) -> None:
 
 
 def _done(request: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
-    from iodeep.packing.importing import importer_of, recognise
+    from iodeep.packing.importing import CARD_LED, recognise
     from iodeep.service.importing.unpacked import unpacked
 
     os.environ["TMPDIR"] = os.environ["HOME"] = str(folder / "out")
     _limit_threads(threads)
     source = unpacked(folder / "source" / request["source"], folder / "out" / "unpacked")
-    importer = importer_of(recognise(source))
+    kind = recognise(source)
+    act = _card_led if kind in CARD_LED else _self_contained
+    return act(kind, source, request, folder)
+
+
+def _self_contained(kind: SourceKind, source: Path, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A source that says what happens before and after its network."""
+    from iodeep.packing.importing import importer_of
+
+    importer = importer_of(kind)
     if request["act"] == "read":
         return _told(importer.read(source, folder / "out"), folder / "out")
     images = _images(request["images"], folder / "images")
     return _written(importer.predict(source, images, request["card"], folder / "out"), folder / "out")
+
+
+def _card_led(kind: SourceKind, source: Path, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A source of weights alone."""
+    from iodeep.packing.importing import card_led
+
+    importer, card = card_led(kind), request["card"]
+    if request["act"] == "read":
+        found = importer.export(source, card, folder / "out") if card else importer.read(source, folder / "out")
+        return _told(found, folder / "out")
+    from iodeep.service.importing.torch_runtime import predicted_by
+
+    images = _images(request["images"], folder / "images")
+    return _written(predicted_by(importer.network(source), card, images), folder / "out")
 
 
 def _limit_threads(threads: int) -> None:
