@@ -1,0 +1,100 @@
+"""The register of a data folder: its key is made once, and never beside records that another key signed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iodeep.errors import SettingsError
+from iodeep.serve_settings import ServeSettings
+from iodeep.service.configuration import Configuration
+from iodeep.service.lifecycle.opening import KEY_FILE, open_register
+from iodeep.service.lifecycle.site_register import SiteRegister
+from iodeep.service.serving.composition import folders_of
+from iodeep.settings import Settings
+from iodeep.trust.lifecycle import SERVICE
+from iodeep.trust.signatures import make_key
+from tests.unit.service.lifecycle.registers import Events, Somebody, release
+
+
+def opened(folder: Path, **lifecycle: Any) -> SiteRegister:
+    settings = Settings.model_validate({"serve": ServeSettings(data=folder), "lifecycle": lifecycle or None})
+    configuration = Configuration(settings, None, folder / "cache")
+    return open_register(configuration, folders_of(configuration), Events())
+
+
+def test_the_key_is_made_for_its_owner_alone_and_kept(tmp_path: Path) -> None:
+    with opened(tmp_path) as first:
+        first.receive(release(), SERVICE, "it arrived")
+    key = tmp_path / KEY_FILE
+    made = key.read_bytes()
+
+    assert key.stat().st_mode & 0o777 == 0o600
+    with opened(tmp_path) as second:
+        assert len(second.standings()) == 1
+    assert key.read_bytes() == made
+
+
+def test_a_lost_key_is_not_made_anew_beside_records_that_it_signed(tmp_path: Path) -> None:
+    with opened(tmp_path) as first:
+        first.receive(release(), SERVICE, "it arrived")
+    (tmp_path / KEY_FILE).unlink()
+
+    with pytest.raises(SettingsError, match="the key that they are signed with is not here"):
+        opened(tmp_path)
+
+
+def test_a_key_that_was_lost_before_there_was_any_record_is_made_anew(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    (tmp_path / KEY_FILE).unlink()
+
+    with opened(tmp_path) as again:
+        assert again.receive(release(), SERVICE, "it arrived")
+
+
+def test_a_key_that_is_set_has_to_be_there_and_to_be_one_that_needs_nobody(tmp_path: Path) -> None:
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(make_key("a passphrase")[0])
+    no_key = tmp_path / "none.pem"
+    no_key.write_text("nothing", encoding="utf-8")
+
+    for path in (tmp_path / "missing.pem", locked, no_key):
+        with pytest.raises(SettingsError, match="the register's key cannot be used"):
+            opened(tmp_path / "data", key=path)
+
+
+def test_a_key_that_is_set_signs(tmp_path: Path) -> None:
+    key = tmp_path / "site.pem"
+    key.write_bytes(make_key("")[0])
+
+    with opened(tmp_path / "data", key=key) as site:
+        site.receive(release(), SERVICE, "it arrived")
+
+    assert not (tmp_path / "data" / KEY_FILE).exists()
+
+
+def test_two_people_with_one_key_are_refused(tmp_path: Path) -> None:
+    ann = Somebody("Ann")
+    people = [ann.settings(tmp_path), Somebody("Bob", ann.key).settings(tmp_path)]
+
+    with pytest.raises(SettingsError, match="have the same key"):
+        opened(tmp_path, approvals=2, people=[person.model_dump() for person in people])
+
+
+@pytest.mark.parametrize("may", [["approve"], ["retire"]])
+def test_two_approvals_need_two_people_who_may(tmp_path: Path, may: list[str]) -> None:
+    ann = Somebody("Ann").settings(tmp_path).model_dump() | {"may": may}
+
+    with pytest.raises(ValueError, match="needs two people who may approve"):
+        opened(tmp_path, approvals=2, people=[ann])
+
+
+def test_a_certificate_is_no_persons_key(tmp_path: Path) -> None:
+    from tests.unit.trust.signing import certificate_authority, write_certificate
+
+    path = write_certificate(tmp_path / "ca.pem", certificate_authority())
+
+    with pytest.raises(SettingsError, match="is a certificate"):
+        opened(tmp_path, people=[{"name": "Ann", "key": path, "may": ["approve"]}])
