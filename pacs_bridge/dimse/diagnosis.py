@@ -18,6 +18,7 @@ from pynetdicom.status import (
 from iodeep.errors import ArchiveError, ArchiveUnreachableError
 
 _SHOWN = 5
+LONGEST_QUOTE = 300
 _WORDS = {
     "C-ECHO": GENERAL_STATUS,
     "C-STORE": STORAGE_SERVICE_CLASS_STATUS,
@@ -109,9 +110,10 @@ def aborted(parties: Parties, doing: str, *, by_provider: bool) -> AbortedError:
 
 
 def misspoken(parties: Parties, what: str, doing: str) -> ArchiveError:
-    """Something that PS3.7 or PS3.8 does not allow at this point."""
+    """Something that PS3.7 or PS3.8 does not allow at this point; of ``what`` the beginning: it may quote 64 KB of the peer's."""
+    said = " ".join(what[:LONGEST_QUOTE].encode("ascii", "backslashreplace").decode().split())
     return ArchiveError(
-        f"{parties} did not keep to the protocol while {doing}: {what}",
+        f"{parties} did not keep to the protocol while {doing}: {said}",
         remedy="Check that the port is the archive's DICOM port; otherwise see the archive's log.",
     )
 

@@ -1,6 +1,7 @@
 """What the service writes to standard error: one line an event, as text or JSON. No secret is ever in it.
 
-Our messages name UIDs, never patients. Libraries that would write data sets out are silenced unless the site asks for patient data.
+Our messages name UIDs, never patients. Libraries that would write data sets out are silenced unless the site asks for patient data;
+those that read DICOM altogether: what they say of garbled input, with its values and a traceback, an error of ours says too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import time
 from iodeep.serve_settings import LogSettings
 from iodeep.service.redaction import redacted
 
-_CHATTY = ("highdicom", "httpx", "pydicom", "pynetdicom", "sqlalchemy", "urllib3", "uvicorn")
+_CHATTY = ("highdicom", "httpx", "sqlalchemy", "urllib3", "uvicorn")
+_QUOTING = ("pydicom", "pynetdicom")
 
 
 def set_up_logging(settings: LogSettings) -> None:
@@ -26,8 +28,9 @@ def set_up_logging(settings: LogSettings) -> None:
         root.removeHandler(each)
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.NOTSET if settings.patient_data else logging.WARNING)
+    for names, level in ((_CHATTY, logging.WARNING), (_QUOTING, logging.CRITICAL)):
+        for name in names:
+            logging.getLogger(name).setLevel(logging.NOTSET if settings.patient_data else level)
 
 
 class TextLine(logging.Formatter):

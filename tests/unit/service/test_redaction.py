@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from iodeep.serve_settings import LogSettings
-from iodeep.service.redaction import redacted
+from iodeep.service.redaction import MOST_CHARACTERS, redacted
 from iodeep.service.serving.logs import set_up_logging
 
 KEY = "iodeep_0123456789ab_" + "S" * 43
@@ -104,6 +104,13 @@ def test_no_api_key_gets_through_wherever_it_stands(secret: str) -> None:
     assert secret not in redacted(f"x=iodeep_0123456789ab_{secret}&y [iodeep_0123456789ab_{secret}]")
 
 
+@pytest.mark.timeout(120)
+def test_no_line_takes_long_whatever_a_peer_had_quoted_in_it() -> None:
+    pieces = ("a", "9", "a'", "a.", "://", "(0010,0010)", '"00100010":{', "password", "Doe^", "-----BEGIN ", "cookie ")
+    for piece in pieces * 4:
+        assert len(redacted(piece * (400_000 // len(piece)))) < MOST_CHARACTERS + 100
+
+
 @pytest.fixture
 def root() -> Iterator[logging.Logger]:
     """The root logger, given back as it was."""
@@ -115,6 +122,16 @@ def root() -> Iterator[logging.Logger]:
     logger.setLevel(level)
     for name, before in others.items():
         logging.getLogger(name).setLevel(before)
+
+
+def test_libraries_that_quote_garbled_input_are_silent(root: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    set_up_logging(LogSettings())
+    logging.getLogger("pynetdicom.utils").error("'ascii' codec can't decode %r", "DOE JANE")
+    logging.getLogger("pydicom").warning("Invalid value for VR PN: %r", "DOE JANE")
+
+    assert stream.getvalue() == ""
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
