@@ -195,7 +195,7 @@ class Association:
     def _decoded(self, content: bytes) -> Dataset:
         try:
             command = commands.decoded(content)
-        except (ValueError, KeyError, TypeError, IndexError, EOFError, NotImplementedError, struct.error) as error:
+        except Exception as error:  # boundary: pydicom raises whatever garbled bytes make it raise
             self._misspoken(f"a command set that cannot be read ({error})")
         missing = [keyword for keyword in ("CommandField", "CommandDataSetType") if command.get(keyword) is None]
         if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
@@ -45,3 +46,20 @@ def test_the_header_of_a_file_names_its_instance(
     assert (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID) == (sop_class, uid)
     assert meta.get("SendingApplicationEntityTitle", "") == sender
     assert offset == len(written.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        (0x0100, b"\1\0\1"),
+        (0x0100, b"\1\0\1\0"),
+        (0x0100, b""),
+        (0x0110, b"\1"),
+        (0x0002, b"1.2\\1.3"),
+        (0x0900, b"\0\0\0\0"),
+    ],
+)
+def test_a_command_whose_values_are_garbled_is_none(number: int, value: bytes) -> None:
+    content = commands.encoded(commands.request(Command.C_ECHO_RQ, "1.2.840.10008.1.1", 1, data_set=False))
+    with pytest.raises(Exception, match=r"\S"):
+        commands.decoded(content + b"\0\0" + number.to_bytes(2, "little") + len(value).to_bytes(4, "little") + value)
