@@ -104,12 +104,12 @@ def encoded(command: Dataset) -> bytes:
 
 
 def decoded(content: bytes) -> Dataset:
-    """A command set out of bytes, every value of it readable. Raises whatever pydicom does, and ValueError."""
+    """A command set out of bytes, every value of it readable. Raises TypeError, and whatever pydicom does."""
     command = decode(BytesIO(content), True, True)
     for element in command:  # a value is converted when it is asked for, or that fails
         wanted = int if element.keyword in _ONE_NUMBER else str if element.keyword in _ONE_UID else object
         if not isinstance(element.value, wanted):
-            raise ValueError(f"{element.keyword} is {str(element.value)[:40]!r}")
+            raise TypeError(f"{element.keyword} is {str(element.value)[:40]!r}")
     return command
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -68,7 +68,7 @@ def _judged(order: Order, folder: Path | None) -> Iterator[Outcome]:
             Path(name).mkdir()
 
 
-def _lines(order: Order, folder: Path) -> Iterator[dict[str, Any]]:
+def _lines(order: Order, folder: Path) -> Generator[dict[str, Any]]:
     """What one worker says, and at its death or silence what that was."""
     with (folder / "stderr").open("w+b") as stderr:
         worker = subprocess.Popen(

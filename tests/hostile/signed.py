@@ -54,7 +54,7 @@ def certified(name: str, ca: SigningKey | None = None) -> SigningKey:
         .not_valid_before(SIGNED_AT - timedelta(days=9))
         .not_valid_after(SIGNED_AT + timedelta(days=300))
         .add_extension(x509.BasicConstraints(ca=own, path_length=0 if own else None), critical=True)
-        .add_extension(x509.KeyUsage(not own, *[False] * 4, own, own, False, False), critical=True)
+        .add_extension(x509.KeyUsage(not own, False, False, False, False, own, own, False, False), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(private.public_key()), critical=False)
         .add_extension(authority, critical=False)
     )

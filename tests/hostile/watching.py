@@ -40,7 +40,8 @@ class Watch:
     @contextmanager
     def watching(self) -> Iterator[list[str]]:
         """The sentences on what was seen, filled as it happens."""
-        self._seen = seen = []
+        seen: list[str] = []
+        self._seen = seen
         try:
             yield seen
         finally:
@@ -49,7 +50,7 @@ class Watch:
     def _event(self, name: str, arguments: tuple[Any, ...]) -> None:
         if self._seen is None:
             return
-        if name in _NEVER and not (self._network and name.startswith("socket.")):
+        if name in _NEVER and not (self._network and name.startswith(("socket.", "http.client."))):
             if name != "marshal.loads" and name != "code.__new__":
                 self._seen.append(f"{name}{arguments!r}"[:300])
         elif name == "open":

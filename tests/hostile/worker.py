@@ -14,6 +14,7 @@ import resource
 import sys
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.hostile.canary import Canary
@@ -64,7 +65,7 @@ def _set_up(folder: Path) -> None:
     logging.disable(logging.CRITICAL)
 
 
-def _say(document: dict[str, object]) -> None:
+def _say(document: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(document) + "\n")
     sys.stdout.flush()
 

@@ -89,7 +89,7 @@ class Signatures:
         """Statements that mean what was signed: the original, or one that a trusted key signed for this very model."""
         if given.statement in {each.statement for each in self.signatures}:
             return True
-        return json.loads(given.statement)["manifest_sha256"] == self.model.manifest_sha256
+        return bool(json.loads(given.statement)["manifest_sha256"] == self.model.manifest_sha256)
 
     def _with_list(self, content: bytes) -> bool:
         path = self.folder / "revoked.json"

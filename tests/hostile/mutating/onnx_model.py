@@ -47,7 +47,7 @@ def spoilt(content: bytes, random: Random, canary: Canary) -> bytes:
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         _change(model, random, canary)
     try:
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
     except (EncodeError, DecodeError, ValueError):
         return octets.spoilt(content, random)
 
