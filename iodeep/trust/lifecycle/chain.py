@@ -7,6 +7,7 @@ a whole isn't noticed here: the audit log and the copies in the archive tell tha
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class SiteKey:
         self._key = key
         self._public = public
         self._known: dict[SignedRecord, StateRecord] = {}
+        self._seen: tuple[tuple[SignedRecord, ...], Ledger] = ((), Ledger())
 
     @property
     def type_and_id(self) -> str:
@@ -80,12 +82,21 @@ class SiteKey:
         return known
 
     def read(self, records: Sequence[SignedRecord], end: ChainEnd | None) -> Ledger:
-        """The ledger of the whole chain. IntegrityError where anything in it is not as it was written."""
-        ledger = Ledger()
-        for number, signed in enumerate(records, start=1):
+        """The ledger of the whole chain, the caller's own. IntegrityError where anything in it is not as it was written.
+
+        What this process read last is compared byte for byte, and only what came since is worked out anew.
+        """
+        seen, known = self._seen
+        ledger = known.copy() if tuple(records[: len(seen)]) == seen else Ledger()
+        for number, signed in enumerate(records[ledger.sequence :], start=ledger.sequence + 1):
             ledger.add(self.read_record(signed, f"record {number} of the register of model states"))
-        if end is None and not records:
-            return ledger
+        self._check_end(ledger, end)
+        self._seen = (tuple(records), ledger)
+        return ledger.copy()
+
+    def _check_end(self, ledger: Ledger, end: ChainEnd | None) -> None:
+        if end is None and not ledger.sequence:
+            return
         if end is None or (end.sequence, end.sha256) != (ledger.sequence, ledger.head):
             raise IntegrityError(
                 "the register of model states has lost its newest records, or the mark of its end",
@@ -94,7 +105,6 @@ class SiteKey:
                 remedy=REMEDY,
             )
         self._check(end.encoded(), end.value, "the mark of the end of the register of model states")
-        return ledger
 
     def _checked(self, signed: SignedRecord, where: str) -> StateRecord:
         self._check(signed.content, signed.value, where)
@@ -102,7 +112,7 @@ class SiteKey:
             record = StateRecord.model_validate(json.loads(signed.content))
         except (ValidationError, ValueError, RecursionError) as error:
             raise IntegrityError(f"{where} is not one that this software reads", remedy="Update IODeep.") from error
-        if record.encoded() != signed.content:
+        if record.sha256 != hashlib.sha256(signed.content).hexdigest():
             raise IntegrityError(f"{where} is not in canonical form", remedy=REMEDY)
         return record
 

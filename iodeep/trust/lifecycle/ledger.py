@@ -62,6 +62,12 @@ class Ledger:
         self._cases: dict[str, Case] = {}
         self._newest: StateRecord | None = None
 
+    def copy(self) -> Ledger:
+        """Another one, to be added to on its own."""
+        made = Ledger()
+        made._cases, made._newest = dict(self._cases), self._newest
+        return made
+
     @property
     def sequence(self) -> int:
         """Number of the newest record; 0: there is none."""
