@@ -24,7 +24,6 @@ from iodeep.trust.revocations import Revocations, Withdrawn, withdrawn_by
 from iodeep.trust.signatures.checking import CheckedSignature, check_path, check_signature, other_certificates
 from iodeep.trust.signatures.keys import ED25519, key_id_of, read_certificate, read_public
 from iodeep.trust.signatures.statement import Statement
-from iodeep.trust.signatures.timestamps import stamp_of
 from iodeep.trust_settings import RevocationSettings, SignerRole, TrustedKeySettings, TrustSettings
 
 
@@ -175,21 +174,30 @@ class TrustPolicy:
         Whether a key or certificate had expired is asked of the moment of the time stamp, where one counts; whether it is revoked
         never is: a key that was stolen was so before anybody noticed.
         """
-        stamp = stamp_of(signature, self.time_authorities)
-        if stamp.moment is not None and stamp.moment > now + CLOCK_SLACK:
+        stamped, problem = self._stamped(signature)
+        if stamped is not None and stamped > now + CLOCK_SLACK:
             raise _DoesNotCountError(
-                f"its time stamp is of {stamp.moment:%Y-%m-%d %H:%M} UTC, which is still to come: set this machine's clock right"
+                f"its time stamp is of {stamped:%Y-%m-%d %H:%M} UTC, which is still to come: set this machine's clock right"
             )
         try:
-            checked, trusted = self._checked(signature, stamp.moment or now)
+            checked, trusted = self._checked(signature, stamped or now)
             _check_about(checked.statement, model, signature.where)
-            self._check_counts(checked, trusted, model, revoked, now, stamp.moment or now)
+            self._check_counts(checked, trusted, model, revoked, now, stamped or now)
         except _DoesNotCountError as reason:
-            raise _DoesNotCountError("; ".join(filter(None, (str(reason), stamp.problem)))) from reason
+            raise _DoesNotCountError("; ".join(filter(None, (str(reason), problem)))) from reason
         statement, (_, _, identifier) = checked.statement, signature.type_and_key.partition(" ")
         if self.memory is not None:
-            self.memory.keep(Seen(max(stamp.moment or now, statement.signed_at - OTHERS_SLACK)))
-        return GoodSignature(_who(trusted, checked), statement.role, identifier, statement.signed_at, stamp.moment)
+            self.memory.keep(Seen(max(stamped or now, statement.signed_at - OTHERS_SLACK)))
+        return GoodSignature(_who(trusted, checked), statement.role, identifier, statement.signed_at, stamped)
+
+    def _stamped(self, signature: Signature) -> tuple[datetime | None, str]:
+        """The moment of the signature's time stamp, and why there is none that counts; None and nothing where it bears none."""
+        if not signature.timestamp:
+            return None, ""
+        from iodeep.trust.signatures.timestamps import stamp_of  # readers of ASN.1, for those that bear one
+
+        stamp = stamp_of(signature, self.time_authorities)
+        return stamp.moment, stamp.problem
 
     def _checked(self, signature: Signature, moment: datetime) -> tuple[CheckedSignature, TrustedKey]:
         """A signature that holds, and the key of the site's that vouches for it."""

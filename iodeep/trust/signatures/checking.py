@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -17,9 +18,11 @@ from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store
 
 from iodeep.errors import IntegrityError
 from iodeep.model_object import Signature
-from iodeep.trust.signatures.der import SignerPart, signer_part
 from iodeep.trust.signatures.keys import CMS, ED25519, key_id_of
 from iodeep.trust.signatures.statement import Statement, statement_of_bytes
+
+if TYPE_CHECKING:
+    from iodeep.trust.signatures.der import SignerPart
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha256": hashes.SHA256(),
@@ -63,7 +66,7 @@ def check_bytes(
         raise IntegrityError(
             f"{where} is of a type that this software does not know", expected=f"{ED25519} or {CMS}", found=kind
         )
-    part = signer_part(value, where)
+    part = _signer_part(value, where)
     certificate = _signer(part, where)
     if key_id_of(certificate.public_key()) != identifier:
         raise _altered(where)
@@ -94,7 +97,15 @@ def check_path(
 
 def other_certificates(signature: Signature) -> list[x509.Certificate]:
     """Every certificate that a CMS signature carries."""
-    return [x509.load_der_x509_certificate(each) for each in signer_part(signature.value, signature.where).certificates]
+    return [
+        x509.load_der_x509_certificate(each) for each in _signer_part(signature.value, signature.where).certificates
+    ]
+
+
+def _signer_part(value: bytes, where: str) -> SignerPart:
+    from iodeep.trust.signatures.der import signer_part  # a reader of ASN.1, for CMS alone
+
+    return signer_part(value, where)
 
 
 def _signer(part: SignerPart, where: str) -> x509.Certificate:

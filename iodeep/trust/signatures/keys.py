@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from iodeep.errors import InputError, SettingsError
-from iodeep.trust.signatures.der import subject_public_key
 
 ED25519, CMS = "ED25519", "CMS"
 CMS_KEYS = (RSAPrivateKey, EllipticCurvePrivateKey)
@@ -50,8 +49,16 @@ class SigningKey:
 
 def key_id_of(key: PublicKeyTypes) -> str:
     """The key's identifier: 40 hexadecimal digits."""
-    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(subject_public_key(spki)).hexdigest()[:40]
+    return hashlib.sha256(_key_bits(key)).hexdigest()[:40]
+
+
+def _key_bits(key: PublicKeyTypes) -> bytes:
+    """What the BIT STRING of the key's SubjectPublicKeyInfo holds; of Ed25519 the 32 bytes themselves (RFC 8410 4)."""
+    if isinstance(key, Ed25519PublicKey):
+        return key.public_bytes_raw()
+    from iodeep.trust.signatures.der import subject_public_key  # a reader of ASN.1, for certificates
+
+    return subject_public_key(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def make_key(passphrase: str) -> tuple[bytes, bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
 
 from iodeep.model_object import Signature
 from iodeep.trust.signatures.keys import SigningKey
@@ -24,6 +23,8 @@ def signed_bytes(content: bytes, key: SigningKey) -> bytes:
     if isinstance(key.private, Ed25519PrivateKey):
         return key.private.sign(content)
     assert key.certificate is not None
+    from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
+
     return (
         PKCS7SignatureBuilder()
         .set_data(content)
