@@ -25,6 +25,8 @@ class Candidate:
     """Why it must no longer be used, where that is so."""
     distrusted: str = ""
     """Why the site's trust policy does not accept it, where that is so."""
+    unapproved: str = ""
+    """Why it is not one that the site has approved, where that is asked for and so."""
 
     @cached_property
     def profile(self) -> Profile:

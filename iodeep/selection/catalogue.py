@@ -266,7 +266,7 @@ def _row(candidate: Candidate | UnusableModel) -> ModelRow:
         where=candidate.where,
         released=card.released.isoformat(),
         total_bytes=candidate.total_bytes,
-        problem=candidate.retired or candidate.distrusted,
+        problem=candidate.retired or candidate.distrusted or candidate.unapproved,
     )
 
 

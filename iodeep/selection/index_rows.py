@@ -75,6 +75,7 @@ class KeptCandidate(Candidate):
             study_instance_uid=row.release.study_instance_uid,
             retired="",
             distrusted="",
+            unapproved="",
         )
         return kept
 

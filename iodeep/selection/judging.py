@@ -110,6 +110,8 @@ def _standing(candidate: Candidate, case: Case) -> Iterator[Outcome]:
         yield Outcome("in use", passed=False, sentence=f"The model is retired: {candidate.retired}.")
     if candidate.distrusted:
         yield Outcome("trust", passed=False, sentence=f"The site does not trust it: {candidate.distrusted}.")
+    if candidate.unapproved:
+        yield Outcome("approval", passed=False, sentence=f"It may not run at this site: {candidate.unapproved}.")
     yield from case.rules.outcomes(candidate.profile, candidate.uid, case.asked_facts)
 
 

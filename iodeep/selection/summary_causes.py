@@ -47,6 +47,7 @@ _CAUSES: Final = {
     "disease": Cause("Another disease was asked for", "Nothing to do."),
     "site": Cause("Excluded by the site's own rules", "See `[[selection.rules]]` in iodeep.toml."),
     "trust": Cause("Models that the site does not trust", "See the site's trust policy."),
+    "approval": Cause("Models that the site has not approved", "`iodeep states` shows where each stands."),
     "in use": Cause("Models that are retired", "A successor would have to be added to the archive."),
 }
 _FURTHER_SERIES: Final = Cause(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class Job:
     """Everything but the writing back."""
     results_to: Archive | None = None
     """Where results go, if not where the models are."""
+    trial: bool = False
+    """Whether nobody is to be treated by the results: they are marked as research, under UIDs of their own."""
 
     @property
     def target(self) -> Archive:
@@ -51,6 +53,7 @@ class Choice:
     """One for each of the card's inputs, in the card's order."""
     kind: SegKind
     uids: ResultUids
+    trial: bool = False
 
     @property
     def wanted(self) -> tuple[Wanted, ...]:
@@ -86,11 +89,23 @@ def choice_of(job: Job, selection: Selection, decision: Decision, workspace: Pat
     chosen = decision.chosen
     if chosen is None or chosen.identity is None:
         raise Refusal(decision.refusal or "the model has no object in the archive that could be run")
-    descriptor = _fresh_descriptor(job.archive, chosen, workspace)
+    descriptor = _fresh_descriptor(job, chosen, workspace)
     series = _inputs(selection, decision.inputs, descriptor)
     kind = _kind(job, descriptor)
-    uids = result_uids(tuple(map(images_of, series)), descriptor.identity, kind)
-    return Choice(_about(job, selection, decision), descriptor, series, kind, uids)
+    uids = uids_of_run(series, descriptor, kind, trial=job.trial)
+    return Choice(_about(job, selection, decision), descriptor, series, kind, uids, job.trial)
+
+
+def uids_of_run(
+    series: Sequence[ImageSeries], descriptor: ModelDescriptor, kind: SegKind, *, trial: bool
+) -> ResultUids:
+    """The UIDs of a run's results; a trial's are never those of the run for real."""
+    return result_uids(tuple(map(images_of, series)), descriptor.identity, kind, parameters_of_run(trial=trial))
+
+
+def parameters_of_run(*, trial: bool) -> Mapping[str, str]:
+    """What results say of the run besides model and series."""
+    return {"trial": "yes"} if trial else {}
 
 
 def why(decision: Decision) -> str:
@@ -113,12 +128,14 @@ def _about(job: Job, selection: Selection, decision: Decision) -> Decision:
     return replace(decision, anatomy=job.policy.resolver.resolve(asked[used], others))
 
 
-def _fresh_descriptor(archive: Archive, chosen: Candidate, workspace: Path) -> ModelDescriptor:
+def _fresh_descriptor(job: Job, chosen: Candidate, workspace: Path) -> ModelDescriptor:
     """The chosen model's descriptor, as the archive has it now: it must be the one that the decision was about."""
-    descriptor = read_descriptor(fetch_descriptor(archive, chosen.study_instance_uid, workspace))
+    descriptor = read_descriptor(fetch_descriptor(job.archive, chosen.study_instance_uid, workspace))
+    if job.policy.admission is not None:
+        job.policy.admission.check(descriptor)
     if descriptor.identity != chosen.identity:
         raise IntegrityError(
-            f"the model {chosen.name} in {archive.name} changed while it was being chosen",
+            f"the model {chosen.name} in {job.archive.name} changed while it was being chosen",
             expected=f"manifest {chosen.identity.manifest_sha256 if chosen.identity else '(none)'}",
             found=f"manifest {descriptor.identity.manifest_sha256}",
             remedy="Find out who replaced it: a release is never changed. Run `iodeep verify` on it.",

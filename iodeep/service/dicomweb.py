@@ -22,6 +22,8 @@ import httpx
 from fastapi import Depends, FastAPI, Request, WebSocket, WebSocketException
 from fastapi.params import Depends as DependsParameter
 
+from iodeep.errors import SettingsError
+from iodeep.ports import Archive
 from iodeep.serve_settings import PullSettings, UserRole
 from iodeep.service.access.callers import address_of
 from iodeep.service.access.guard import Guard, require
@@ -94,7 +96,7 @@ class DicomWeb:
         self._threads: list[threading.Thread] = []
         self._closing = ExitStack()
         self.gateway = Gateway(
-            context.open_archive,
+            _shown(context),
             context.folders.gateway,
             http.gateway_cache_bytes,
             max_body_bytes=http.max_body_bytes,
@@ -145,6 +147,19 @@ class DicomWeb:
         thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+
+def _shown(context: ServeContext) -> Callable[[str], Archive]:
+    """Archives as people may look at them: not that of trials, by whose results nobody is to be treated."""
+    lifecycle = context.settings.lifecycle
+    hidden = lifecycle.shadow_archive if lifecycle else ""
+
+    def opened(name: str) -> Archive:
+        if hidden and name == hidden:
+            raise SettingsError(f"the archive {name!r} holds results of trials, which are not shown")
+        return context.open_archive(name)
+
+    return opened
 
 
 def _hearing(socket: WebSocket) -> None:

@@ -21,7 +21,7 @@ from iodeep.service.choosing import Choice, Job, choice_of, selected
 from iodeep.service.library import obtain_model
 from iodeep.service.stages import built, held_results, plan_of, predicted, store_lacking, told_again, volumes_of
 from iodeep.service.timing import Stopwatch
-from iodeep.service.trusting import check_trusted
+from iodeep.service.trusting import check_may_run
 from iodeep.volume import Volume
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def run_choice(
     with watch.stage("read images"):
         plan = plan_of(choice, job.policy.rules, job.archive, held, workspace)
         volumes = volumes_of(plan, progress, cancel)
-    _need_trust(job, choice, workspace, watch)
+    _ask_again(job, choice, workspace, watch)
     with watch.stage("run network"):
         prediction = predicted(plan, model.files, volumes, engine, progress, cancel)
     with watch.stage("build and check results"):
@@ -147,12 +147,13 @@ def run_choice(
     )
 
 
-def _need_trust(job: Job, choice: Choice, workspace: Path, watch: Stopwatch) -> None:
+def _ask_again(job: Job, choice: Choice, workspace: Path, watch: Stopwatch) -> None:
     """NotTrustedError where the site does not accept the model any more."""
-    if job.policy.trust is None:
+    policy = job.policy
+    if policy.trust is None and policy.admission is None:
         return
     with watch.stage("ask who signed it"):
-        check_trusted(job.archive, choice.descriptor, job.policy.trust, workspace)
+        check_may_run(job.archive, choice.descriptor, policy.trust, policy.admission, workspace)
 
 
 def _report(choice: Choice, **found: Any) -> RunReport:

@@ -5,7 +5,8 @@ A series whose geometry is refused is still a question that gets an answer: the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from iodeep.anatomy import AnatomyResolver
 from iodeep.anatomy.vocabulary import site_vocabulary
 from iodeep.errors import GeometryError
+from iodeep.lifecycle_settings import states_count
 from iodeep.ports import Archive, ProgressSink, no_progress
 from iodeep.selection import (
     Candidate,
@@ -26,6 +28,9 @@ from iodeep.selection import (
     facts_of_headers,
     site_rules,
 )
+from iodeep.service.admitting import Admission
+from iodeep.service.configuration import Configuration, data_folder
+from iodeep.service.model_alerts import ModelAlerts
 from iodeep.service.subjects import Subject
 from iodeep.service.trusting import CandidateJudge, decided_by_trust, policy_of
 from iodeep.settings import Settings
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SitePolicy:
-    """A site's rules and words, as its settings have them."""
+    """A site's rules and words, as its settings have them, and who says what may run."""
 
     rules: SiteRules
     resolver: AnatomyResolver
@@ -45,14 +50,57 @@ class SitePolicy:
     """See :class:`iodeep.selection.Catalogue`."""
     trust: TrustPolicy | None = None
     """None: the site has not said whom it trusts."""
+    admission: Admission | None = None
+    """None: it is not asked whether a model was approved."""
+    alerts: ModelAlerts | None = None
+    """Told of models that the trust policy refuses, where nobody looks on."""
+
+    def judge(self, archive: Archive, folder: Path) -> CandidateJudge:
+        """Who judges candidates of an archive; ``folder`` holds for a moment what is looked at."""
+        return CandidateJudge(archive, folder, self.trust, self.admission, self.alerts)
 
 
-def site_policy(settings: Settings, *, serving: bool = False) -> SitePolicy:
-    """The policy of ``[selection]``, ``[trust]`` and ``vocabulary`` in ``iodeep.toml``. ``serving``: nobody looks on."""
+def site_policy(
+    settings: Settings,
+    *,
+    serving: bool = False,
+    admission: Admission | None = None,
+    alerts: ModelAlerts | None = None,
+) -> SitePolicy:
+    """The policy of ``[selection]``, ``[trust]``, ``[lifecycle]`` and ``vocabulary`` in ``iodeep.toml``. ``serving``: nobody looks on.
+
+    ``admission`` has to be given where models have to be approved, and is left aside where they need not be.
+    """
     vocabulary = site_vocabulary(settings.vocabulary) if settings.vocabulary else None
     selection = settings.selection
-    trust = policy_of(settings.trust, serving=serving)
-    return SitePolicy(site_rules(selection), AnatomyResolver(vocabulary), selection.catalogue_max_age_s, trust)
+    asked = states_count(settings.lifecycle, serving=serving)
+    if asked and admission is None:
+        raise ValueError("models have to be approved here, and there is no register to ask")
+    return SitePolicy(
+        site_rules(selection),
+        AnatomyResolver(vocabulary),
+        selection.catalogue_max_age_s,
+        policy_of(settings, serving=serving),
+        admission if asked else None,
+        alerts,
+    )
+
+
+@contextmanager
+def policy_for_commands(configuration: Configuration) -> Iterator[SitePolicy]:
+    """The policy as commands obey it: the register of this machine's service is asked where ``[lifecycle]`` is set."""
+    settings = configuration.settings
+    if not states_count(settings.lifecycle, serving=False):
+        yield site_policy(settings)
+        return
+    from iodeep.service.audit import open_audit
+    from iodeep.service.lifecycle.opening import open_register
+    from iodeep.service.serving.context import DataFolders
+
+    folders = DataFolders(data_folder(configuration), settings.serve)
+    audit = open_audit(folders, "terminal")
+    with open_register(configuration, folders, audit) as register:
+        yield site_policy(settings, admission=Admission(register, ModelAlerts(audit.record)))
 
 
 @dataclass(frozen=True)
@@ -126,7 +174,7 @@ def select_model(
             resolver=policy.resolver,
         )
 
-    judge = CandidateJudge(archive, policy.trust, cache)
+    judge = policy.judge(archive, cache)
     return Selection(decided_by_trust(decided, candidates, judge, every_candidate=every_candidate), at_hand)
 
 

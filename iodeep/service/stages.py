@@ -22,7 +22,7 @@ from iodeep.ports import Archive, Cancellation, Level, ProgressSink, Wanted, no_
 from iodeep.prediction import Prediction
 from iodeep.results import ResultUids, SegKind, import_meanwhile
 from iodeep.selection import SiteRules, decision_record
-from iodeep.service.choosing import Choice, where_results_are, why
+from iodeep.service.choosing import Choice, parameters_of_run, where_results_are, why
 from iodeep.volume import ImageSeries, Volume
 
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ class Plan:
     """The whole record of the choice."""
     moment: datetime
     """When the results are made."""
+    trial: bool = False
+
+    @property
+    def card(self) -> ModelCard:
+        """The card, of which a trial's results say that they are for research whatever the model is for."""
+        card = self.descriptor.card
+        return card.model_copy(update={"qualification": "RESEARCH"}) if self.trial else card
 
     @property
     def wanted(self) -> tuple[Wanted, ...]:
@@ -88,6 +95,7 @@ def plan_of(choice: Choice, rules: SiteRules, archive: Archive, held: Sequence[W
         why(choice.decision),
         _record(choice, rules, earlier),
         _moment(earlier),
+        choice.trial,
     )
 
 
@@ -124,9 +132,10 @@ def built(plan: Plan, prediction: Prediction) -> Results:
     return build_results(
         plan.series[0],
         prediction,
-        plan.descriptor.card,
+        plan.card,
         plan.descriptor.identity,
         kind=plan.kind,
+        run_parameters=parameters_of_run(trial=plan.trial),
         decided=plan.decided,
         decision=plan.record,
         now=plan.moment,

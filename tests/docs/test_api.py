@@ -34,7 +34,6 @@ def commands() -> Iterator[Command]:
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Where the page's commands find a service, and a key to it."""
     site = Site(tmp_path / "data", serve={"http": {"port": 0}})
-    site.root.mkdir()
     _, key = ApiKeys(site.root / "api-keys.json").add("page", frozenset({UserRole.CLINICIAN}), None)
     with running(site) as client:
         yield {

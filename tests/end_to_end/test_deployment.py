@@ -134,7 +134,8 @@ def site_for(folder: Path, archive: PacsSettings) -> tuple[Path, int, int]:
 
 
 def _quick() -> str:
-    return "\n[serve.arrivals]\nquiet_s = 1\nleast_free_bytes = 0\n"
+    any_model = '\n[trust]\nunsigned = "warn"\nresearch = true\n\n[lifecycle]\nrequired = false\n'
+    return f"\n[serve.arrivals]\nquiet_s = 1\nleast_free_bytes = 0\n{any_model}"
 
 
 @contextmanager

@@ -70,7 +70,7 @@ class Site:
             f'[pacs.main]\nhost = "{self.archive.settings.host}"\nport = {self.archive.settings.port}\n'
             f'aet = "{self.archive.settings.aet}"\n\n[trust]\nunsigned = "refuse"\nresearch = true\n{trust}\n\n'
             f'[[trust.keys]]\nname = "the developer"\nfile = "{self.key.with_suffix(".pub.pem")}"\nroles = ["developer"]\n'
-            f"{key}\n\n{more}\n",
+            f"{key}\n\n{more}\n\n[lifecycle]\nrequired = false\n",
             encoding="utf-8",
         )
 

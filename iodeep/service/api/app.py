@@ -15,7 +15,7 @@ from iodeep.service.api.boundary import Boundary
 from iodeep.service.api.metrics import Metrics
 from iodeep.service.api.openapi import PREFIX, described, known_parameters_only
 from iodeep.service.api.problems import install_handlers
-from iodeep.service.api.routes import archive, console, events, jobs, models, monitoring, service
+from iodeep.service.api.routes import archive, console, events, jobs, models, monitoring, service, states
 from iodeep.service.api.state import open_state
 from iodeep.service.dicomweb import DicomWeb
 from iodeep.service.serving import ServeContext
@@ -63,6 +63,7 @@ def _version_1() -> APIRouter:
         events.router,
         jobs.router,
         models.router,
+        states.router,
         archive.router,
         service.router,
         service.open_router,

@@ -5,7 +5,7 @@ Nothing here retrieves an image: C-FIND (PS3.4 C.4.1) or QIDO-RS, and the small 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -29,10 +29,10 @@ from iodeep.selection import (
 from iodeep.selection.catalogue import TokenFilter
 from iodeep.service.api.parameters import PacsName, Uid, Words, no_such
 from iodeep.service.api.problems import NotFoundError
-from iodeep.service.selecting import site_policy
+from iodeep.service.selecting import SitePolicy
 from iodeep.service.serving import ServeContext
 from iodeep.service.subjects import NOT_IMAGES
-from iodeep.service.trusting import CandidateJudge, decided_by_trust, policy_of
+from iodeep.service.trusting import decided_by_trust
 
 _STUDY_KEYS = (
     "StudyDate",
@@ -54,6 +54,8 @@ _SERIES_KEYS = (
     "NumberOfSeriesRelatedInstances",
 )
 _UNASKED_DAYS = 7
+PolicyNow = Callable[[], SitePolicy]
+"""The site's policy, with its keys as they are at the moment."""
 
 is_model = TokenFilter().lets_through
 """Whether a Patient ID is a model's token, and no patient's."""
@@ -100,6 +102,7 @@ class ModelOut(BaseModel):
     sop_instance_uid: str
     study_instance_uid: str
     problem: str | None = Field(description="Why it cannot be chosen.")
+    state: str | None = Field(description="Where it stands at this site; null where that is not known.")
 
 
 class ModelCardOut(BaseModel):
@@ -110,6 +113,7 @@ class ModelCardOut(BaseModel):
     where: str
     payload_bytes: int | None
     problem: str | None
+    state: str | None
     card: dict[str, Any]
 
 
@@ -193,9 +197,11 @@ def _series_rows(archive: Archive, pacs: str, study: str) -> list[Attributes]:
     return [{**row, "StudyInstanceUID": study, "StudyDescription": words} for row in rows]
 
 
-def decide_without_images(context: ServeContext, pacs: str, models_from: str, ask: SelectionAsk) -> dict[str, Any]:
+def decide_without_images(
+    context: ServeContext, policy_now: PolicyNow, pacs: str, models_from: str, ask: SelectionAsk
+) -> dict[str, Any]:
     """The decision for a series from what C-FIND says of it. Errors: :class:`NotFoundError`."""
-    policy = site_policy(context.settings, serving=True)
+    policy = policy_now()
     with closing(context.open_archive(pacs)) as archive:
         rows = [row for row in _series_rows(archive, pacs, ask.study_instance_uid) if row["Modality"] not in NOT_IMAGES]
     asked = [row for row in rows if row["SeriesInstanceUID"] == ask.series_instance_uid]
@@ -219,14 +225,22 @@ def decide_without_images(context: ServeContext, pacs: str, models_from: str, as
                 resolver=policy.resolver,
             )
 
-        judge = CandidateJudge(archive, policy.trust, context.configuration.cache)
+        judge = policy.judge(archive, context.configuration.cache)
         return decided_by_trust(decided, candidates, judge, every_candidate=ask.every_candidate).as_document()
 
 
 def models_of(
-    context: ServeContext, pacs: str, *, modality: str, anatomy: str, disease: str, name: str
+    context: ServeContext,
+    policy_now: PolicyNow,
+    pacs: str,
+    *,
+    modality: str,
+    anatomy: str,
+    disease: str,
+    name: str,
 ) -> list[ModelOut]:
     """The releases that the filters let through; an empty one lets all through."""
+    policy = policy_now()
     with closing(context.open_archive(pacs)) as archive:
         rows = list_models(
             archive,
@@ -236,16 +250,19 @@ def models_of(
             disease=disease,
             name=name,
             max_age_s=context.settings.selection.catalogue_max_age_s,
-            judged=_judge(context, archive).judged,
+            judged=policy.judge(archive, context.configuration.cache).judged,
         )
-    return [_model(row) for row in rows]
+    states = _states(policy)
+    return [_model(row, states.get(row.uid)) for row in rows]
 
 
-def model_with_card(context: ServeContext, pacs: str, uid: str) -> ModelCardOut:
+def model_with_card(context: ServeContext, policy_now: PolicyNow, pacs: str, uid: str) -> ModelCardOut:
     """The release that ``uid`` (descriptor or study) names. Errors: :class:`NotFoundError`."""
+    policy = policy_now()
     with closing(context.open_archive(pacs)) as archive:
+        judge = policy.judge(archive, context.configuration.cache)
         named = [
-            _judge(context, archive).judged(each)
+            judge.judged(each)
             for each in _catalogue(context, archive).candidates()
             if isinstance(each, Candidate) and uid in (each.uid, each.study_instance_uid)
         ]
@@ -255,14 +272,15 @@ def model_with_card(context: ServeContext, pacs: str, uid: str) -> ModelCardOut:
             study_instance_uid=each.study_instance_uid,
             where=each.where,
             payload_bytes=each.total_bytes,
-            problem=each.retired or each.distrusted or None,
+            problem=each.retired or each.distrusted or each.unapproved or None,
+            state=_states(policy).get(each.uid),
             card=card_document(each.card),
         )
     raise NotFoundError(f"{pacs} holds no usable model {uid}", remedy="GET /api/v1/models lists those that it holds.")
 
 
-def _judge(context: ServeContext, archive: Archive) -> CandidateJudge:
-    return CandidateJudge(archive, policy_of(context.settings.trust, serving=True), context.configuration.cache)
+def _states(policy: SitePolicy) -> Mapping[str, str]:
+    return policy.admission.states() if policy.admission else {}
 
 
 def _catalogue(context: ServeContext, archive: Archive) -> Catalogue:
@@ -298,7 +316,7 @@ def _series(row: Attributes) -> SeriesOut:
     )
 
 
-def _model(row: ModelRow) -> ModelOut:
+def _model(row: ModelRow, state: str | None) -> ModelOut:
     return ModelOut(
         name=row.name,
         version=row.version,
@@ -310,6 +328,7 @@ def _model(row: ModelRow) -> ModelOut:
         sop_instance_uid=row.uid,
         study_instance_uid=row.study_instance_uid,
         problem=row.problem or None,
+        state=state,
     )
 
 

@@ -78,10 +78,10 @@ class DaySummary(BaseModel):
 
 
 def records_since(board: JobBoard, moment: datetime) -> list[JobRecord]:
-    """Every job that changed at or after ``moment``, each once."""
+    """Every job that changed at or after ``moment``, each once; no trials, of which nobody is told but administrators."""
     found: dict[str, JobRecord] = {}
     for page in range(_MOST_PAGES):
-        rows = board.list(JobFilter(since=moment), limit=_PAGE, offset=page * _PAGE)
+        rows = board.list(JobFilter(since=moment, shadow=False), limit=_PAGE, offset=page * _PAGE)
         for row in rows:
             found.setdefault(row.job_id, row)
         if len(rows) < _PAGE:

@@ -73,7 +73,7 @@ def _existing(path: Path) -> Path:
 
 def oldest_waiting_s(board: JobBoard, now: datetime) -> float | None:
     """How long the longest waiting job has waited, among the newest 500 that wait."""
-    waiting = board.list(JobFilter(states=frozenset({JobState.WAITING})), limit=_MOST_WAITING)
+    waiting = board.list(JobFilter(states=frozenset({JobState.WAITING}), shadow=False), limit=_MOST_WAITING)
     return max(((now - row.created).total_seconds() for row in waiting), default=None)
 
 

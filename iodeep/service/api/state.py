@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -12,14 +14,19 @@ from iodeep.ports import Archive
 from iodeep.serve_settings import UserRole
 from iodeep.service.access import Principal
 from iodeep.service.access.guard import require
+from iodeep.service.admitting import Admission
 from iodeep.service.api.archive_health import ArchiveHealth
 from iodeep.service.api.feed import JobFeed
 from iodeep.service.api.offload import Offload
 from iodeep.service.api.problems import NotFoundError
 from iodeep.service.audit import AuditEvent, AuditSink
 from iodeep.service.jobs import JobBoard
+from iodeep.service.lifecycle.opening import open_register
+from iodeep.service.model_alerts import ModelAlerts
+from iodeep.service.selecting import SitePolicy, site_policy
 from iodeep.service.serving import ServeContext
 from iodeep.settings import Settings
+from iodeep.trust.lifecycle import Register
 
 _DATABASE_THREADS, _ARCHIVE_THREADS = 8, 8
 _DATABASE_SECONDS, ARCHIVE_SECONDS = 20.0, 45.0
@@ -37,6 +44,15 @@ class ApiState:
     archives: Offload
     feed: JobFeed
     health: ArchiveHealth
+    register: Register
+    """States of models."""
+    opened: ExitStack
+    """What is closed last."""
+
+    def policy(self) -> SitePolicy:
+        """Which models may run, by the keys and lists that there are now; blocks on the disk."""
+        admission = Admission(self.register, ModelAlerts(self.audit.record))
+        return site_policy(self.context.settings, serving=True, admission=admission)
 
     async def record(self, event: AuditEvent) -> None:
         """Durable in the audit log once this returns: what cannot be recorded isn't done."""
@@ -48,6 +64,7 @@ class ApiState:
         self.database.close()
         self.archives.close()
         self.board.close()
+        self.opened.close()
 
 
 def open_state(context: ServeContext) -> ApiState:
@@ -55,14 +72,17 @@ def open_state(context: ServeContext) -> ApiState:
     board = context.open_board()
     database = Offload("database", threads=_DATABASE_THREADS, waiting=_WAITING, seconds=_DATABASE_SECONDS)
     archives = Offload("archive", threads=_ARCHIVE_THREADS, waiting=64, seconds=ARCHIVE_SECONDS)
+    audit, opened = context.open_audit(), ExitStack()
     return ApiState(
         context=context,
         board=board,
-        audit=context.open_audit(),
+        audit=audit,
         database=database,
         archives=archives,
         feed=JobFeed(board, database),
         health=ArchiveHealth(partial(_opened, context), archive_names(context.settings), archives),
+        register=opened.enter_context(open_register(context.configuration, context.folders, audit)),
+        opened=opened,
     )
 
 
@@ -78,21 +98,26 @@ def archive_names(settings: Settings) -> tuple[str, ...]:
 def archive_name(settings: Settings, wanted: str | None) -> str:
     """The name of an archive that a caller may use: one of the site's own, never an address that the caller brings.
 
-    Errors: :class:`NotFoundError`.
+    That of trials is none of them: by what it holds nobody is to be treated. Errors: :class:`NotFoundError`.
     """
-    name = wanted or settings.default_pacs or (next(iter(settings.pacs)) if len(settings.pacs) == 1 else "")
-    if name in settings.pacs:
-        return name
-    raise NotFoundError(
-        f"no archive is called {name!r}" if name else "no archive was named, and there is no default one",
-        expected=", ".join(archive_names(settings)) or "an archive in iodeep.toml, which names none",
-        remedy="Name one of these, or have it added to iodeep.toml.",
-    )
+    trials = settings.lifecycle.shadow_archive if settings.lifecycle else ""
+    return _named(settings, wanted, [each for each in archive_names(settings) if each != trials])
 
 
 def models_archive(settings: Settings) -> str:
     """The archive whose models are used."""
-    return archive_name(settings, settings.serve.models_from or None)
+    return _named(settings, settings.serve.models_from or None, archive_names(settings))
+
+
+def _named(settings: Settings, wanted: str | None, known: Sequence[str]) -> str:
+    name = wanted or settings.default_pacs or (next(iter(settings.pacs)) if len(settings.pacs) == 1 else "")
+    if name in known:
+        return name
+    raise NotFoundError(
+        f"no archive is called {name!r}" if name else "no archive was named, and there is no default one",
+        expected=", ".join(known) or "an archive in iodeep.toml, which names none",
+        remedy="Name one of these, or have it added to iodeep.toml.",
+    )
 
 
 async def _state_of(request: Request) -> ApiState:

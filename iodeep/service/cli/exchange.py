@@ -102,7 +102,7 @@ def import_(
     configuration = load_configuration(config)
     settings = configuration.settings
     with tempfile.TemporaryDirectory(prefix="iodeep-") as name, open_archive(settings.archive(to)) as archive:
-        workspace, trust = Path(name), policy_of(settings.trust, serving=False)
+        workspace, trust = Path(name), policy_of(settings, serving=False)
         with output.progress() as progress, Engine(settings.run) as engine:
             arrived = receive(media, workspace, engine, key=key, trust=trust, progress=progress)
         if not arrived.verdict.holds:
@@ -197,7 +197,7 @@ def catalogue(
     output = Output(json)
     configuration = load_configuration(config)
     with output.progress() as progress, open_archive(configuration.settings.archive(pacs)) as archive:
-        judge = CandidateJudge(archive, policy_of(configuration.settings.trust, serving=False), configuration.cache)
+        judge = CandidateJudge(archive, configuration.cache, policy_of(configuration.settings, serving=False))
         found = Catalogue(archive, configuration.cache).candidates(progress=progress)
         judged = [judge.judged(each) if isinstance(each, Candidate) else each for each in found]
         published = write_catalogue(judged, out, title)

@@ -213,7 +213,7 @@ class _Deciding:
 
     def promote(self, uid: str, to: ModelState, output: Output, *, skip_shadow: bool = False) -> Decided:
         settings = self.configuration.settings
-        trust = policy_of(settings.trust, serving=False)
+        trust = policy_of(settings, serving=False)
         with self.archive() as archive, output.progress() as progress, Engine(settings.run) as engine:
             around = Surroundings(archive, self.register, engine, self.workspace, trust, progress)
             try:

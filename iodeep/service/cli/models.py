@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,12 +20,13 @@ from iodeep.ports import Archive, Level, Wanted
 from iodeep.selection import ModelRow, list_models
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, size, table
-from iodeep.service.configuration import Configuration, load_configuration
+from iodeep.service.configuration import load_configuration
 from iodeep.service.library import fetch_model, local_model, read_model, study_of_model
 from iodeep.service.packing import pack_network
+from iodeep.service.selecting import policy_for_commands
 from iodeep.service.storing import dicom_files, store_and_prove
 from iodeep.service.subjects import is_uid
-from iodeep.service.trusting import CandidateJudge, policy_of
+from iodeep.service.trusting import policy_of
 from iodeep.service.verifying import verify_model
 from pacs_bridge import open_archive
 
@@ -147,7 +148,11 @@ def list_archive(
     """List the models of an archive, found by C-FIND."""
     output = Output(json)
     configuration = load_configuration(config)
-    with output.progress() as progress, open_archive(configuration.settings.archive(pacs)) as archive:
+    with (
+        output.progress() as progress,
+        open_archive(configuration.settings.archive(pacs)) as archive,
+        policy_for_commands(configuration) as policy,
+    ):
         rows = list_models(
             archive,
             configuration.cache,
@@ -156,23 +161,24 @@ def list_archive(
             disease=disease,
             name=name,
             max_age_s=configuration.settings.selection.catalogue_max_age_s,
-            judged=_judge(archive, configuration).judged,
+            judged=policy.judge(archive, configuration.cache).judged,
             progress=progress,
         )
+        states = policy.admission.states() if policy.admission else None
         archive_name = archive.name
     output.answer(
-        {"archive": archive_name, "models": [_row_document(row) for row in rows]},
-        lambda console: _render_rows(console, archive_name, rows),
+        {"archive": archive_name, "models": [_row_document(row, states) for row in rows]},
+        lambda console: _render_rows(console, archive_name, rows, states),
     )
 
 
-def _judge(archive: Archive, configuration: Configuration) -> CandidateJudge:
-    trust = policy_of(configuration.settings.trust, serving=False)
-    return CandidateJudge(archive, trust, configuration.cache)
+States = Mapping[str, str] | None
+"""Where each release stands, by SOP Instance UID; None where no register is asked."""
 
 
-def _row_document(row: ModelRow) -> dict[str, Any]:
-    return {
+def _row_document(row: ModelRow, states: States) -> dict[str, Any]:
+    state = {} if states is None else {"state": states.get(row.uid)}
+    return state | {
         "name": row.name,
         "version": row.version,
         "modality": row.modality,
@@ -186,16 +192,18 @@ def _row_document(row: ModelRow) -> dict[str, Any]:
     }
 
 
-def _render_rows(console: Console, archive: str, rows: list[ModelRow]) -> None:
+def _render_rows(console: Console, archive: str, rows: list[ModelRow], states: States) -> None:
     if not rows:
         console.print(f"{escape(archive)} holds no such model.")
         return
-    shown = table(f"Models in {escape(archive)}", "model", "version", "for", "released", "size", "study")
+    headings = ("model", "version", "for", "released", "size", "study", *(["state"] if states is not None else []))
+    shown = table(f"Models in {escape(archive)}", *headings)
     for row in rows:
         target = " ".join(filter(None, (row.modality, "/".join(row.regions), ", ".join(row.conditions))))
         released = f"[red]{escape(row.problem)}[/]" if row.problem else row.released
         total = "" if row.total_bytes is None else size(row.total_bytes)
-        shown.add_row(escape(row.name), row.version, escape(target), released, total, row.study_instance_uid)
+        state = [] if states is None else [states.get(row.uid, "not known")]
+        shown.add_row(escape(row.name), row.version, escape(target), released, total, row.study_instance_uid, *state)
     console.print(shown)
 
 
@@ -239,7 +247,7 @@ def verify(
             local.part_paths,
             engine,
             workspace / "payload",
-            trust=policy_of(settings.trust, serving=False),
+            trust=policy_of(settings, serving=False),
             progress=progress,
         )
     document = {

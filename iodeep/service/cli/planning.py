@@ -21,16 +21,14 @@ from iodeep.selection import (
 )
 from iodeep.service.cli.output import Output, people, table, write_json
 from iodeep.service.configuration import Configuration
-from iodeep.service.selecting import site_policy
-from iodeep.service.trusting import CandidateJudge, policy_of
+from iodeep.service.selecting import SitePolicy, policy_for_commands
 from pacs_bridge import open_archive
 
 
 def plan(path: Path, models: str | None, page: Path | None, configuration: Configuration, output: Output) -> None:
     """Decide every row; JSON lines in the table's order, or counts for people, and a page where one is named."""
-    policy = site_policy(configuration.settings)
-    with output.progress() as progress:
-        candidates = _candidates(models, configuration, progress)
+    with policy_for_commands(configuration) as policy, output.progress() as progress:
+        candidates = _candidates(models, configuration, policy, progress)
     summary = Summary()
     gc.freeze()  # vocabulary and models stay: the collector need not look at them again and again
     documents = decide_table(path, candidates, rules=policy.rules, resolver=policy.resolver)
@@ -55,9 +53,9 @@ def _write_page(page: Path, text: str) -> None:
 
 
 def _candidates(
-    models: str | None, configuration: Configuration, progress: ProgressSink
+    models: str | None, configuration: Configuration, policy: SitePolicy, progress: ProgressSink
 ) -> list[Candidate | UnusableModel]:
-    """Models of a folder, or of an archive, there with why the site does not trust them."""
+    """Models of a folder, or of an archive, there with why the site does not trust them or has not approved them."""
     if models is None:
         raise InputError(
             "no models were named to decide among", remedy="Give --models FOLDER (objects or cards) or --models PACS."
@@ -65,7 +63,7 @@ def _candidates(
     if Path(models).is_dir():
         return candidates_in_folder(Path(models))
     with open_archive(configuration.settings.archive(models)) as archive:
-        judge = CandidateJudge(archive, policy_of(configuration.settings.trust, serving=False), configuration.cache)
+        judge = policy.judge(archive, configuration.cache)
         found = Catalogue(archive, configuration.cache).candidates(progress=progress)
         return [judge.judged(each) if isinstance(each, Candidate) else each for each in found]
 

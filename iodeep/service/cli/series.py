@@ -21,7 +21,7 @@ from iodeep.service.cli.planning import plan
 from iodeep.service.configuration import load_configuration
 from iodeep.service.running import Job, RunReport, run_job
 from iodeep.service.running_all import RunsReport, run_all_that_fit
-from iodeep.service.selecting import select_model, site_policy
+from iodeep.service.selecting import policy_for_commands, select_model
 from iodeep.service.subjects import subject_of
 from iodeep.service.timing import Stopwatch
 from pacs_bridge import open_archive
@@ -75,6 +75,7 @@ def select(
     with (
         tempfile.TemporaryDirectory(prefix="iodeep-") as workspace,
         open_archive(configuration.settings.archive(pacs)) as archive,
+        policy_for_commands(configuration) as policy,
         output.progress() as progress,
     ):
         found = subject_of(subject, archive, Path(workspace), progress=progress)
@@ -82,7 +83,7 @@ def select(
             found,
             archive,
             configuration.cache,
-            site_policy(configuration.settings),
+            policy,
             wanted_model=model,
             condition=disease,
             every_candidate=explain,
@@ -137,6 +138,7 @@ def run(
     with (
         tempfile.TemporaryDirectory(prefix="iodeep-") as name,
         open_archive(configuration.settings.archive(pacs)) as archive,
+        policy_for_commands(configuration) as policy,
         Engine(configuration.settings.run) as engine,
         output.progress() as progress,
     ):
@@ -149,7 +151,7 @@ def run(
             found,
             archive,
             configuration.cache,
-            site_policy(configuration.settings),
+            policy,
             wanted_model=model,
             condition=disease,
             kind=seg,

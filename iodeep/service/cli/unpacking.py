@@ -56,7 +56,7 @@ def unpack(
                 local = fetch_model(archive, model, Path(workspace) / "object", progress=progress)
         else:
             raise InputError(f"{model} does not exist, and it is not a UID either")
-        trust = policy_of(settings.trust, serving=False)
+        trust = policy_of(settings, serving=False)
         done = unpack_model(local, out, form, trust=trust, anyway=anyway, strict=strict, progress=progress)
     descriptor = done.descriptor
     document = {

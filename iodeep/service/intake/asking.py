@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from iodeep.errors import InputError, LocalStorageError
-from iodeep.service.jobs import JobBoard, JobFilter, JobRecord, JobRequest
+from iodeep.service.jobs import JobBoard, JobFilter, JobRecord, JobRequest, cancel_overtaken
 
 _LOG = logging.getLogger(__name__)
 _FIRST_S, _LONGEST_S = 1.0, 60.0
@@ -33,7 +33,7 @@ class Asking:
         """The job of the request; one on fewer instances of the same series is cancelled where it has not ended."""
         record, new = self._use(lambda board: board.submit(request))
         if new:
-            self._use(lambda board: _cancel_overtaken(board, record))
+            self._use(lambda board: cancel_overtaken(board, record))
         return record, new
 
     def get(self, job_id: str) -> JobRecord | None:
@@ -72,22 +72,3 @@ class Asking:
             _LOG.info("the jobs' database answers again")
             self._wait_s = 0.0
         return result
-
-
-def _cancel_overtaken(board: JobBoard, newer: JobRecord) -> None:
-    """A job on part of the series is worth nothing when there is one on more of it."""
-    request = newer.request
-    for record in board.list(JobFilter(series_instance_uid=request.series_instance_uid)):
-        if not record.state.final and _is_part(record.request, request):
-            _LOG.info("job %s is overtaken by %s, which has more instances", record.job_id, newer.job_id)
-            try:
-                board.cancel(record.job_id)
-            except InputError:  # it ended meanwhile
-                continue
-
-
-def _is_part(older: JobRequest, newer: JobRequest) -> bool:
-    """Whether the two differ in the number of instances alone, and the older has fewer."""
-    if older.instances is None or newer.instances is None or older.instances >= newer.instances:
-        return False
-    return older.model_copy(update={"instances": newer.instances}).job_id == newer.job_id

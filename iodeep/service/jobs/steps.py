@@ -15,24 +15,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from iodeep.errors import InputError, IntegrityError
+from iodeep.errors import InputError, IntegrityError, IODeepError, NotApprovedError, NotTrustedError
 from iodeep.inference import Engine
 from iodeep.model_object import read_descriptor
 from iodeep.ports import Archive, Cancellation, ProgressSink
 from iodeep.prediction import Prediction
-from iodeep.results import SegKind, images_of, result_uids, write_results
+from iodeep.results import SegKind, write_results
 from iodeep.results.kinds import COMPREHENSIVE_3D_SR_STORAGE, segmentation_sop_class
 from iodeep.service.audit.event import AuditEvent, EventKind
-from iodeep.service.choosing import Choice, Job, choice_of
+from iodeep.service.choosing import Choice, Job, choice_of, uids_of_run
 from iodeep.service.intake import spool_folder
 from iodeep.service.jobs.record import ResultRef, Step
 from iodeep.service.jobs.request import JobRequest
+from iodeep.service.jobs.trials import as_trial, begin_trials, check_target, policy_for
 from iodeep.service.jobs.workplace import Workplace
 from iodeep.service.library import fetch_descriptor, has_model, obtain_model
 from iodeep.service.selecting import Selection, SitePolicy, look_at, select_model
 from iodeep.service.stages import Plan, built, held_results, plan_of, predicted, store_lacking, told_again, volumes_of
 from iodeep.service.subjects import Subject, local_series, subject_in_folder, subject_of
-from iodeep.service.trusting import check_trusted
+from iodeep.service.trusting import check_may_run
 from iodeep.volume import ImageSeries, Volume
 
 Document = dict[str, Any]
@@ -50,6 +51,10 @@ class Workshop:
     engine: Engine
     record: Callable[[AuditEvent], None] = lambda _: None
     """Where it is written down, before it happens, whose images a network sees and what is sent where (PS3.15 A.5)."""
+    shadow_archive: str = ""
+    """The only archive that results of trials go to; none: there are no trials."""
+    submit: Callable[[JobRequest], object] = lambda _: None
+    """Where jobs are asked for: trials of models in the state ``shadow``."""
 
 
 class JobSteps:
@@ -77,8 +82,14 @@ class JobSteps:
         self._said: Prediction | None = None
 
     def do(self, step: Step) -> Document:
-        """Do a step; gives what is kept of it."""
-        return _STEPS[step](self)
+        """Do a step; gives what is kept of it. A model that does not hold is a security alert beside the error."""
+        try:
+            return _STEPS[step](self)
+        except NotApprovedError:
+            raise
+        except (IntegrityError, NotTrustedError) as error:
+            self._alert(error)
+            raise
 
     def close(self) -> None:
         """Close archives."""
@@ -87,7 +98,8 @@ class JobSteps:
     def select(self) -> Document:
         """The series is brought and a model chosen for it; where its results are there already, that is all."""
         selection = self._selection()
-        decision = selection.decision
+        begin_trials(self._request, self._job, self._shop)
+        decision = as_trial(selection.decision) if self._request.shadow else selection.decision
         told: Document = {"decision": decision.as_document()}
         if decision.chosen is None:
             return {**told, "refused": decision.refusal}
@@ -134,6 +146,11 @@ class JobSteps:
         self._target.verify_stored(self._files(), progress=self._progress)
         return {}
 
+    def _alert(self, error: IODeepError) -> None:
+        if self._shop.policy.alerts is not None:
+            uid = self.done.get(Step.SELECT, {}).get("model", {}).get("uid", "")
+            self._shop.policy.alerts.altered(uid, f"job {self._request.job_id}: {error}")
+
     def _record(self, kind: EventKind, instances: int, detail: str) -> None:
         """Errors: :class:`iodeep.errors.LocalStorageError`: what cannot be recorded isn't done."""
         patient = self._plan.series[0].headers[0]
@@ -147,7 +164,7 @@ class JobSteps:
                 study_instance_uids=(self._request.study_instance_uid,),
                 instances=instances,
                 model_uids=(self._plan.descriptor.identity.sop_instance_uid,),
-                detail=f"job {self._request.job_id}: {detail}",
+                detail=f"job {self._request.job_id}{' on trial' if self._request.shadow else ''}: {detail}",
             )
         )
 
@@ -157,7 +174,12 @@ class JobSteps:
 
     @property
     def _target(self) -> Archive:
+        check_target(self._request, self._shop.shadow_archive)
         return self._archive(self._request.results_to)
+
+    @cached_property
+    def _policy(self) -> SitePolicy:
+        return policy_for(self._request, self._shop.policy)
 
     def _archive(self, name: str) -> Archive:
         if name not in self._archives:
@@ -170,11 +192,12 @@ class JobSteps:
             self._subject(),
             self._models,
             self._shop.cache,
-            self._shop.policy,
+            self._policy,
             wanted_model=self._request.model,
             condition=self._request.condition,
             kind=SegKind(self._request.segmentation_type),
             results_to=self._target,
+            trial=self._request.shadow,
         )
 
     def _subject(self) -> Subject:
@@ -223,6 +246,8 @@ class JobSteps:
     def _settled_again(self, kept: Document) -> Plan:
         model = kept["model"]
         descriptor = read_descriptor(fetch_descriptor(self._models, model["study"], self._place.made()))
+        if self._policy.admission is not None:
+            self._policy.admission.check(descriptor)
         if descriptor.identity.manifest_sha256 != model["manifest_sha256"]:
             raise IntegrityError(
                 f"the model {model['name']} in {self._models.name} changed since it was chosen for this job",
@@ -232,13 +257,14 @@ class JobSteps:
             )
         series = tuple(self._series(kept["inputs"][asked.name]) for asked in descriptor.card.inputs)
         kind = SegKind(kept["kind"])
-        uids = result_uids(tuple(map(images_of, series)), descriptor.identity, kind)
+        uids = uids_of_run(series, descriptor, kind, trial=self._request.shadow)
         if [uids.segmentation, uids.report] != kept["uids"]:
             raise InputError(
                 "the series has changed since its model was chosen: it has other images now",
                 remedy="Ask for it again: that is another job.",
             )
-        return Plan(descriptor, series, kind, uids, kept["decided"], kept["record"], _moment(kept))
+        trial = self._request.shadow
+        return Plan(descriptor, series, kind, uids, kept["decided"], kept["record"], _moment(kept), trial)
 
     def _series(self, uid: str) -> ImageSeries:
         opened = self._opened_series
@@ -259,7 +285,8 @@ class JobSteps:
 
     def _predict(self) -> Prediction:
         volumes = volumes_of(self._plan, self._progress, self._cancel)
-        check_trusted(self._models, self._plan.descriptor, self._shop.policy.trust, self._place.made())
+        policy = self._policy
+        check_may_run(self._models, self._plan.descriptor, policy.trust, policy.admission, self._place.made())
         self._said = predicted(self._plan, self._obtain(), volumes, self._shop.engine, self._progress, self._cancel)
         self._place.keep_prediction(self._said)
         return self._said

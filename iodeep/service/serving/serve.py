@@ -20,6 +20,7 @@ from iodeep.service.serving.children import children_of
 from iodeep.service.serving.composition import folders_of, job_board
 from iodeep.service.serving.context import DataFolders
 from iodeep.service.serving.logs import set_up_logging
+from iodeep.service.serving.models_told import check_trials, models_told
 from iodeep.service.serving.supervisor import Supervisor
 from iodeep.trust_settings import TrustSettings
 
@@ -36,7 +37,7 @@ def serve(
 ) -> ExitCode:
     """Run this machine's part of the service until it is told to stop.
 
-    Errors: :class:`iodeep.errors.SettingsError` for what must not be served, :class:`iodeep.errors.LocalStorageError` for a data folder
+    Errors: :class:`iodeep.errors.SettingsError` for what must not be served, a clinical archive for trials among it, :class:`iodeep.errors.LocalStorageError` for a data folder
     or database that can't be used, or a data folder that another one serves.
     """
     settings = configuration.settings.serve
@@ -48,6 +49,7 @@ def serve(
     children = children_of(roles, settings, count)
     with only_one(folders):
         _make_database(configuration, folders)
+        check_trials(configuration, folders)
         _record(folders, EventKind.APPLICATION_START)
         gc.freeze()  # what is imported by now stays shared with the children
         try:
@@ -91,7 +93,7 @@ def _tell(configuration: Configuration, folders: DataFolders, say: Say) -> None:
     for path in sorted(folders.running.glob("*.ready")):
         told = json.loads(path.read_text(encoding="utf-8"))
         say(f"{path.stem}: {', '.join(f'{what} {where}' for what, where in told.items())}")
-    for sentence in lacking(configuration):
+    for sentence in (*lacking(configuration), *models_told(configuration, folders)):
         say(sentence)
     say(f"ready; data in {folders.root}. Ctrl-C or SIGTERM stops it.")
 
@@ -114,8 +116,8 @@ def lacking(configuration: Configuration) -> Iterator[str]:
 def _trusting(trust: TrustSettings | None) -> Iterator[str]:
     if trust is None:
         yield (
-            "WARNING: there is no [trust] section: any model in the archive that fits is run, whoever made it."
-            " Say in iodeep.toml whose signatures count."
+            "WARNING: there is no [trust] section in iodeep.toml: no model is run, because nobody's signature counts here."
+            ' Name under [[trust.keys]] whose does, or let unsigned models run with unsigned = "warn" under [trust].'
         )
     elif trust.unsigned == "warn":
         yield 'WARNING: unsigned models are run too: unsigned is "warn" under [trust].'

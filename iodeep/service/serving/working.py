@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from iodeep import ports
-from iodeep.service.jobs import JobRecord
+from iodeep.service.jobs import JobRecord, JobRequest, cancel_overtaken, submit_once
+from iodeep.service.jobs.kept_board import KeptBoard
 from iodeep.service.jobs.worker import Worker, host_name
 from iodeep.service.jobs.workplace import Workplace
 from iodeep.service.serving.composition import job_board
@@ -20,8 +21,7 @@ def run_worker(context: ServeContext) -> None:
     """Do jobs until ``context.stop`` is set."""
     jobs = context.serve.jobs
     name = f"{host_name(jobs)}/{context.name}"
-    shop = _Shop(context)
-    with closing(job_board(context.configuration, context.folders)) as board:
+    with closing(job_board(context.configuration, context.folders)) as board, closing(_Shop(context, board)) as shop:
         worker = Worker(board, name, jobs, shop.steps, shop.clear, shop.rest)
         worker.run(context.stop, lambda: context.announce({"worker": name}))
 
@@ -29,9 +29,15 @@ def run_worker(context: ServeContext) -> None:
 class _Shop:
     """What is needed for jobs is imported with the first one: a worker that has none is small."""
 
-    def __init__(self, context: ServeContext) -> None:
+    def __init__(self, context: ServeContext, board: KeptBoard) -> None:
         self._context = context
+        self._board = board
         self._made: Workshop | None = None
+        self._opened = ExitStack()
+
+    def close(self) -> None:
+        """Let go of the register."""
+        self._opened.close()
 
     def steps(self, record: JobRecord, progress: ports.ProgressSink, cancel: ports.Cancellation) -> JobSteps:
         from iodeep.service.jobs.steps import JobSteps
@@ -52,17 +58,33 @@ class _Shop:
     def _workshop(self) -> Workshop:
         if self._made is None:
             from iodeep.inference import Engine
+            from iodeep.service.admitting import Admission
             from iodeep.service.jobs.steps import Workshop
+            from iodeep.service.lifecycle.opening import open_register
+            from iodeep.service.model_alerts import ModelAlerts
             from iodeep.service.selecting import site_policy
+            from iodeep.service.serving.shadow import shadow_archive_of
 
-            context = self._context
+            context, audit = self._context, self._context.open_audit()
+            register = self._opened.enter_context(open_register(context.configuration, context.folders, audit))
+            alerts = ModelAlerts(audit.record)
             self._made = Workshop(
                 open_archive=context.open_archive,
                 models_from=context.serve.models_from or context.settings.default_pacs or "",
                 cache=context.configuration.cache,
                 spool=context.folders.spool,
-                policy=site_policy(context.settings, serving=True),
+                policy=site_policy(
+                    context.settings, serving=True, admission=Admission(register, alerts), alerts=alerts
+                ),
                 engine=Engine(context.settings.run),
-                record=context.open_audit().record,
+                record=audit.record,
+                shadow_archive=shadow_archive_of(context.settings),
+                submit=self._submit,
             )
         return self._made
+
+    def _submit(self, request: JobRequest) -> None:
+        """Ask for a trial; one on fewer instances of the same series is worth nothing then."""
+        record, new = submit_once(self._board, request)
+        if new:
+            cancel_overtaken(self._board, record)

@@ -119,8 +119,9 @@ async def series(study: StudyUid, request: Request, state: State, caller: Viewer
 
 @router.get("/series/{series}/results", operation_id="getSeriesResults", summary="What was found in a series")
 async def series_results(series: SeriesUid, state: State, _caller: Viewer) -> SeriesResults:
-    """What jobs stored for the series, the newest first; empty where none did."""
-    rows = await state.database.run(state.board.list, JobFilter(series_instance_uid=series), limit=500)
+    """What jobs stored for the series, the newest first; empty where none did. What trials gave is never among it."""
+    wanted = JobFilter(series_instance_uid=series, shadow=False)
+    rows = await state.database.run(state.board.list, wanted, limit=500)
     return SeriesResults(series_instance_uid=series, items=[_result(row) for row in rows if row.results])
 
 

@@ -15,6 +15,7 @@ from iodeep.service.api.feed import Follower, job_changes
 from iodeep.service.api.parameters import JobId
 from iodeep.service.api.problems import missing_is_not_found
 from iodeep.service.api.state import ApiState, State, Viewer
+from iodeep.service.api.trials import sees_trials, shown
 from iodeep.service.jobs import JobFilter, JobRecord
 
 router = APIRouter(tags=["jobs"])
@@ -57,7 +58,7 @@ class EventStream(StreamingResponse):
 async def follow_job(
     job_id: JobId,
     state: State,
-    _caller: Viewer,
+    caller: Viewer,
     last_event_id: Annotated[
         int, Header(ge=-1, le=2**53, description="The last revision that was seen; -1: none.", alias="Last-Event-ID")
     ] = -1,
@@ -65,7 +66,7 @@ async def follow_job(
 ) -> Response:
     """Each change of the job as it happens, until it ends."""
     with missing_is_not_found():
-        record = await state.database.run(state.board.get, job_id)
+        record = shown(await state.database.run(state.board.get, job_id), trials=sees_trials(caller))
     if record.state.final and record.revision <= last_event_id:
         return Response(status_code=HTTPStatus.NO_CONTENT)
     return EventStream(_of_job(state, record, last_event_id, seconds), headers=_HEADERS)
@@ -88,7 +89,7 @@ async def _of_job(state: ApiState, known: JobRecord, after: int, seconds: float)
 )
 async def follow_all(
     state: State,
-    _caller: Viewer,
+    caller: Viewer,
     last_event_id: Annotated[
         float | None,
         Header(
@@ -101,29 +102,31 @@ async def follow_all(
     seconds: Seconds = _LONGEST_S,
 ) -> EventStream:
     """Each change of each job; after a break, first what was missed (the newest 500)."""
-    return EventStream(_of_all(state, last_event_id, seconds), headers=_HEADERS)
+    trials = sees_trials(caller)
+    return EventStream(_of_all(state, last_event_id, seconds, trials), headers=_HEADERS)
 
 
-async def _of_all(state: ApiState, after: float | None, seconds: float) -> AsyncIterator[str]:
+async def _of_all(state: ApiState, after: float | None, seconds: float, trials: bool) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     with state.feed.follow() as follower:
         yield _HEARTBEAT
         if after is not None:
-            for record in await state.database.run(_missed, state, after):
+            for record in await state.database.run(_missed, state, after, trials):
                 yield _event(record, f"{record.updated.timestamp():.6f}")
         while not follower.over and (left := until - loop.time()) > 0:
-            yield await _next(follower, min(left, _HEARTBEAT_S))
+            yield await _next(follower, min(left, _HEARTBEAT_S), trials)
 
 
-async def _next(follower: Follower, seconds: float) -> str:
-    changes = await follower.changes(seconds)
+async def _next(follower: Follower, seconds: float, trials: bool) -> str:
+    changes = [each for each in await follower.changes(seconds) if trials or not each.request.shadow]
     return "".join(_event(each, f"{each.updated.timestamp():.6f}") for each in changes) or _HEARTBEAT
 
 
-def _missed(state: ApiState, after: float) -> list[JobRecord]:
+def _missed(state: ApiState, after: float, trials: bool) -> list[JobRecord]:
     since = datetime.fromtimestamp(min(after, 2**33), UTC)
-    return list(reversed(state.board.list(JobFilter(since=since), limit=_MISSED)))
+    wanted = JobFilter(since=since, shadow=None if trials else False)
+    return list(reversed(state.board.list(wanted, limit=_MISSED)))
 
 
 _HEARTBEAT = ": still here\n\n"

@@ -27,6 +27,7 @@ from iodeep.service.api.parameters import (
 )
 from iodeep.service.api.problems import missing_is_not_found, refused_is_conflict
 from iodeep.service.api.state import ApiState, Clinician, State, Viewer, archive_name
+from iodeep.service.api.trials import sees_trials, shown
 from iodeep.service.audit import AuditEvent, EventKind
 from iodeep.service.jobs import JobFilter, JobRecord, JobRequest, JobState, Origin, Priority, ResultRef, submit_once
 
@@ -144,7 +145,7 @@ async def create(
 @router.get("", operation_id="listJobs", summary="List jobs", response_model=JobPage)
 async def list_jobs(
     state: State,
-    _caller: Viewer,
+    caller: Viewer,
     states: Annotated[list[JobState] | None, Query(alias="state", max_length=7, description="May be repeated.")] = None,
     study: Annotated[Uid | None, Query(description="Study Instance UID")] = None,
     series: Annotated[Uid | None, Query(description="Series Instance UID")] = None,
@@ -153,13 +154,14 @@ async def list_jobs(
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Response:
-    """Jobs, the newest change first."""
+    """Jobs, the newest change first; trials of models that are not approved for administrators alone."""
     wanted = JobFilter(
         states=frozenset(states) if states else None,
         study_instance_uid=study,
         series_instance_uid=series,
         priority=priority,
         since=within_reach(since),
+        shadow=None if sees_trials(caller) else False,
     )
     key = ("jobs", wanted.model_dump_json(), limit, offset)
     body = await state.database.shared(key, _page, state, wanted, limit, offset)
@@ -201,15 +203,16 @@ async def counts(state: State, _caller: Viewer) -> StateCounts:
     response_model=JobRecord,
     responses={404: {"description": "No such job."}},
 )
-async def get(job_id: JobId, state: State, _caller: Viewer) -> Response:
+async def get(job_id: JobId, state: State, caller: Viewer) -> Response:
     """The job as it is now, with its decision and every reason for it."""
+    trials = sees_trials(caller)
     with missing_is_not_found():
-        body = await state.database.shared(("job", job_id), _job, state, job_id)
+        body = await state.database.shared(("job", job_id, trials), _job, state, job_id, trials)
     return Response(body, media_type="application/json")
 
 
-def _job(state: ApiState, job_id: str) -> bytes:
-    return state.board.get(job_id).model_dump_json().encode()
+def _job(state: ApiState, job_id: str, trials: bool) -> bytes:
+    return shown(state.board.get(job_id), trials=trials).model_dump_json().encode()
 
 
 @router.get(
@@ -218,10 +221,10 @@ def _job(state: ApiState, job_id: str) -> bytes:
     summary="What a job gave",
     responses={404: {"description": "No such job."}},
 )
-async def results(job_id: JobId, state: State, _caller: Viewer) -> JobResults:
+async def results(job_id: JobId, state: State, caller: Viewer) -> JobResults:
     """References to the segmentation and the report in the archive, and what was measured."""
     with missing_is_not_found():
-        record = await state.database.run(state.board.get, job_id)
+        record = shown(await state.database.run(state.board.get, job_id), trials=sees_trials(caller))
     return JobResults(job_id=job_id, state=record.state, results=list(record.results), findings=list(record.findings))
 
 
@@ -234,7 +237,7 @@ async def results(job_id: JobId, state: State, _caller: Viewer) -> JobResults:
 async def cancel(job_id: JobId, request: Request, state: State, caller: Clinician) -> JobRecord:
     """Ask for its end: a running one ends in under a second and stores nothing more."""
     told = partial(_event, caller, request, "D", f"job {job_id} cancelled")
-    return await _changed(state, job_id, told, state.board.cancel)
+    return await _changed(state, caller, job_id, told, state.board.cancel)
 
 
 @router.post(
@@ -246,15 +249,19 @@ async def cancel(job_id: JobId, request: Request, state: State, caller: Clinicia
 async def retry(job_id: JobId, request: Request, state: State, caller: Clinician) -> JobRecord:
     """Begin a failed, refused or cancelled job again, from the step that it ended in."""
     told = partial(_event, caller, request, "U", f"job {job_id} begun again")
-    return await _changed(state, job_id, told, state.board.retry)
+    return await _changed(state, caller, job_id, told, state.board.retry)
 
 
 async def _changed(
-    state: ApiState, job_id: str, told: Callable[[str], AuditEvent], change: Callable[[str], JobRecord]
+    state: ApiState,
+    caller: Principal,
+    job_id: str,
+    told: Callable[[str], AuditEvent],
+    change: Callable[[str], JobRecord],
 ) -> JobRecord:
     """A person's change of a job: recorded, with the study that it is about, before it is made."""
     with missing_is_not_found():
-        before = await state.database.run(state.board.get, job_id)
+        before = shown(await state.database.run(state.board.get, job_id), trials=sees_trials(caller))
     await state.record(told(before.request.study_instance_uid))
     with refused_is_conflict():
         record = await state.database.run(change, job_id)

@@ -69,6 +69,7 @@ async def list_all(
         key,
         models_of,
         state.context,
+        state.policy,
         archive,
         modality=modality or "",
         anatomy=anatomy or "",
@@ -87,7 +88,9 @@ async def list_all(
 async def one(uid: Uid, state: State, _caller: Viewer) -> ModelCardOut:
     """A release with its card: what it is for, what it eats and gives, and what it may claim."""
     archive = models_archive(state.context.settings)
-    return await state.archives.shared(("model", archive, uid), model_with_card, state.context, archive, uid)
+    return await state.archives.shared(
+        ("model", archive, uid), model_with_card, state.context, state.policy, archive, uid
+    )
 
 
 @router.post(
@@ -103,5 +106,7 @@ async def select(ask: Annotated[SelectionAsk, Body()], state: State, _caller: Vi
     """
     settings = state.context.settings
     pacs = archive_name(settings, ask.pacs)
-    document = await state.archives.run(decide_without_images, state.context, pacs, models_archive(settings), ask)
+    document = await state.archives.run(
+        decide_without_images, state.context, state.policy, pacs, models_archive(settings), ask
+    )
     return SelectionOut.model_validate(document)

@@ -90,6 +90,10 @@ class Site:
     serve: dict[str, Any] = field(default_factory=lambda: {"access": ADMINISTRATOR})
     models: tuple[Path, ...] = ()
     selection: dict[str, Any] = field(default_factory=dict)
+    trust: dict[str, Any] = field(default_factory=lambda: {"unsigned": "warn", "research": True})
+    lifecycle: dict[str, Any] = field(default_factory=lambda: {"required": False})
+    further: dict[str, Any] = field(default_factory=dict)
+    """More archives, by name."""
     board: FakeBoard = field(default_factory=FakeBoard)
     audit: AuditList = field(default_factory=AuditList)
     archive_answers: threading.Event = field(default_factory=threading.Event)
@@ -98,14 +102,17 @@ class Site:
     ready: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
         self.archive_answers.set()
 
     def context(self) -> ServeContext:
         """What the service's processes are handed."""
         document = {
             "default_pacs": "main",
-            "pacs": {"main": {"host": "127.0.0.1", "port": 1, "aet": "MAIN"}},
+            "pacs": {"main": {"host": "127.0.0.1", "port": 1, "aet": "MAIN"}, **self.further},
             "selection": self.selection,
+            "trust": self.trust,
+            "lifecycle": self.lifecycle,
             "serve": {"arrivals": {"least_free_bytes": 1}, **self.serve},
         }
         settings = settings_of_document(document, "the test's settings")

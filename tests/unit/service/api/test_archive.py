@@ -8,7 +8,15 @@ import httpx
 import pytest
 
 from iodeep.card import read_card
-from iodeep.service.api.archive_reads import ModelOut, SelectionAsk, decide_without_images, model_with_card, models_of
+from iodeep.service.api.archive_reads import (
+    ModelOut,
+    PolicyNow,
+    SelectionAsk,
+    decide_without_images,
+    model_with_card,
+    models_of,
+)
+from iodeep.service.selecting import site_policy
 from iodeep.service.serving import ServeContext
 from tests.unit.selection.support import BRAIN_CARD, packed
 from tests.unit.service.api.site import SERIES, STUDY, Site
@@ -101,8 +109,12 @@ def test_text_that_dicom_would_take_apart_is_refused(client: httpx.Client, word:
     assert client.get("/api/v1/studies", params={"patient_id": word}).status_code == 422
 
 
+def policy_of(context: ServeContext) -> PolicyNow:
+    return lambda: site_policy(context.settings, serving=True)
+
+
 def listed(context: ServeContext) -> list[ModelOut]:
-    return models_of(context, "main", modality="", anatomy="", disease="", name="")
+    return models_of(context, policy_of(context), "main", modality="", anatomy="", disease="", name="")
 
 
 def test_models_are_taken_from_a_list_as_old_as_the_site_allows(site: Site) -> None:
@@ -112,9 +124,9 @@ def test_models_are_taken_from_a_list_as_old_as_the_site_allows(site: Site) -> N
     site.models = ()
 
     assert listed(context) == [model]
-    assert model_with_card(context, "main", model.sop_instance_uid).card["name"] == "Brain extraction"
+    assert model_with_card(context, policy_of(context), "main", model.sop_instance_uid).card["name"] == "Brain extraction"
     ask = SelectionAsk(study_instance_uid=STUDY, series_instance_uid=SERIES)
-    assert decide_without_images(context, "main", "main", ask)["chosen_uid"] == model.sop_instance_uid
+    assert decide_without_images(context, policy_of(context), "main", "main", ask)["chosen_uid"] == model.sop_instance_uid
 
 
 def test_models_are_asked_for_each_time_where_the_site_says_nothing(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Whoever starts the service is told, loudly, where models run without anybody having vouched for them."""
+"""Whoever starts the service is told, loudly, why no model is run, and where models run without anybody having vouched for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def warnings(settings: Settings, folder: Path) -> list[str]:
 def test_a_service_without_a_trust_policy_says_so(tmp_path: Path) -> None:
     (line,) = warnings(Settings(), tmp_path)
 
-    assert "whoever made it" in line
+    assert "no model is run" in line
+    assert 'unsigned = "warn"' in line
 
 
 def test_a_service_that_runs_unsigned_models_says_so(tmp_path: Path) -> None:
