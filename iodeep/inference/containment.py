@@ -46,8 +46,8 @@ class Files:
 
     @property
     def rights(self) -> dict[str, int]:
-        """For Landlock, by path; what does not exist is left out."""
-        return {path: kernel.READ for path in self.read if Path(path).exists()} | {self.write: kernel.WRITE}
+        """For Landlock, by path; what does not exist, or is closed to this user anyway, is left out."""
+        return {path: kernel.READ for path in self.read if os.path.exists(path)} | {self.write: kernel.WRITE}  # noqa: PTH110
 
 
 class _Lacking:
