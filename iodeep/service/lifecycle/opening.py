@@ -13,6 +13,7 @@ from iodeep.service.audit import AuditSink
 from iodeep.service.configuration import Configuration, secret
 from iodeep.service.jobs.database import answering, database_engine, database_url, make_tables
 from iodeep.service.lifecycle import table
+from iodeep.service.lifecycle.reading import KEY_FILE
 from iodeep.service.lifecycle.site_register import SiteRegister
 from iodeep.service.private_files import write_private
 from iodeep.trust.lifecycle.chain import SiteKey
@@ -21,8 +22,6 @@ from iodeep.trust.signatures import make_key, read_signing_key
 
 if TYPE_CHECKING:
     from iodeep.service.serving.context import DataFolders
-
-KEY_FILE = "register.pem"
 
 
 def open_register(configuration: Configuration, folders: DataFolders, audit: AuditSink) -> SiteRegister:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from iodeep.service.lifecycle.reading import bytes_of_digits
 from iodeep.trust.lifecycle.chain import ChainEnd, SignedRecord
 
 metadata = sa.MetaData()
@@ -54,7 +55,7 @@ def read_all(connection: sa.Connection) -> tuple[list[SignedRecord], ChainEnd | 
     found: list[SignedRecord] = []
     end: ChainEnd | None = None
     for kind, sequence, text, signature in connection.execute(_ALL):
-        value = _bytes(signature)
+        value = bytes_of_digits(signature)
         if kind == 0:
             found.append(SignedRecord(text.encode("utf-8", "surrogatepass"), value))
         else:
@@ -81,10 +82,3 @@ def _lock(connection: sa.Connection, number: int) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
     else:
         connection.execute(sa.text("BEGIN IMMEDIATE"))
-
-
-def _bytes(digits: str) -> bytes:
-    try:
-        return bytes.fromhex(digits)
-    except ValueError:
-        return b""

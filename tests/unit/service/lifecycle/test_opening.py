@@ -10,7 +10,8 @@ import pytest
 from iodeep.errors import SettingsError
 from iodeep.serve_settings import ServeSettings
 from iodeep.service.configuration import Configuration
-from iodeep.service.lifecycle.opening import KEY_FILE, open_register
+from iodeep.service.lifecycle.opening import open_register
+from iodeep.service.lifecycle.reading import KEY_FILE
 from iodeep.service.lifecycle.site_register import SiteRegister
 from iodeep.service.serving.composition import folders_of
 from iodeep.settings import Settings
