@@ -37,8 +37,8 @@ def recognise(path: Path) -> SourceKind:
 def _of_folder(folder: Path) -> SourceKind | None:
     if (folder / "configs" / "metadata.json").is_file():
         return SourceKind.MONAI_BUNDLE
-    if (folder / "plans.json").is_file() and (folder / "dataset.json").is_file():
-        return SourceKind.NNUNET
+    if any(next(folder.glob(f"{depth}plans.json"), None) for depth in ("", "*/", "*/*/")):
+        return SourceKind.NNUNET  # or one a configuration, as nnU-Net exports them
     names = sorted(each.name for each in folder.iterdir() if each.is_file())
     if any(name.endswith(".onnx") for name in names):
         return SourceKind.ONNX
