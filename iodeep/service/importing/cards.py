@@ -121,9 +121,14 @@ def check_agrees(found: ImportedNetwork, card: ModelCard) -> None:
 
 
 def _whole(name: str, value: Any) -> Any:
-    """Steps and the network with their defaults, so that silence means them."""
+    """Steps and the network with their defaults, so that silence means them.
+
+    But for ``orient`` without axes: a source that doesn't keep how its training images lay leaves them to be asked for.
+    """
     if name not in _STEPS:
         return value
+    if name == "preprocessing" and isinstance(value, list | tuple) and value and value[0] == {"step": "orient"}:
+        return [value[0], *_whole(name, value[1:])]
     try:
         return _STEPS[name].dump_python(_STEPS[name].validate_python(value), mode="json")
     except ValidationError as error:
