@@ -97,7 +97,7 @@ def _done(request: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]
 
     os.environ["TMPDIR"] = os.environ["HOME"] = str(folder / "out")
     _limit_threads(threads)
-    source = unpacked(folder / "source" / request["source"], folder / "out" / "unpacked")
+    source = unpacked(folder / "source" / request["source"], folder / "out" / f"unpacked-{request['act']}")
     kind = recognise(source)
     act = _card_led if kind in CARD_LED else _self_contained
     return act(kind, source, request, folder)
