@@ -73,6 +73,11 @@ host = "{pacs.host}"
 port = {pacs.port}
 aet = "{pacs.aet}"
 retrieve = "get"
+[trust]
+unsigned = "warn"
+research = true
+[lifecycle]
+required = false
 [serve]
 data = "{self.folder / "data"}"
 [serve.jobs]

@@ -86,12 +86,17 @@ def check_may_run(
     admission: Admission | None,
     workspace: Path,
 ) -> None:
-    """Right before a network is loaded: NotTrustedError where the site does not accept the model, or has not approved it.
+    """Right before a network is loaded: NotTrustedError where the site does not accept the model, or has not approved it."""
+    if admission is not None:
+        admission.check(descriptor)
+    check_trusted(archive, descriptor, trust, workspace)
+
+
+def check_trusted(archive: Archive, descriptor: ModelDescriptor, trust: TrustPolicy | None, workspace: Path) -> None:
+    """NotTrustedError where the site does not accept the model.
 
     What to know of one that it accepts stands in the notes of the decision by which it was chosen.
     """
-    if admission is not None:
-        admission.check(descriptor)
     if trust is None:
         return
     from iodeep.trust.policy import ModelInQuestion

@@ -36,6 +36,7 @@ DEPLOY = ROOT / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 ORTHANC = json.loads((DEPLOY / "orthanc.json").read_text(encoding="utf-8"))
 SETTINGS = tomllib.loads((DEPLOY / "iodeep.toml").read_text(encoding="utf-8"))
+_ANY_MODEL = '[lifecycle]\nrequired = false\n\n[trust]\nunsigned = "warn"\nresearch = true\n'
 IODEEP = f"{sys.executable} -m iodeep"
 
 
@@ -128,14 +129,14 @@ def site_for(folder: Path, archive: PacsSettings) -> tuple[Path, int, int]:
     text = config.read_text(encoding="utf-8").replace('host = "orthanc"', 'host = "127.0.0.1"')
     for old, new in ((4242, archive.port), (11112, listener), (8443, http)):
         text = text.replace(f"port = {old}", f"port = {new}")
-    config.write_text(text.replace('bind = "0.0.0.0"', 'bind = "127.0.0.1"') + _quick(), encoding="utf-8")
+    text = text.replace('bind = "0.0.0.0"', 'bind = "127.0.0.1"').replace("[trust]\n", _ANY_MODEL)
+    config.write_text(text + _quick(), encoding="utf-8")
     assert load_configuration(config).settings.serve.jobs.database == "env:IODEEP_DATABASE"
     return site, listener, http
 
 
 def _quick() -> str:
-    any_model = '\n[trust]\nunsigned = "warn"\nresearch = true\n\n[lifecycle]\nrequired = false\n'
-    return f"\n[serve.arrivals]\nquiet_s = 1\nleast_free_bytes = 0\n{any_model}"
+    return "\n[serve.arrivals]\nquiet_s = 1\nleast_free_bytes = 0\n"
 
 
 @contextmanager

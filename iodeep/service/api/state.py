@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from iodeep.lifecycle_settings import states_count
 from iodeep.ports import Archive
 from iodeep.serve_settings import UserRole
 from iodeep.service.access import Principal
@@ -44,14 +45,14 @@ class ApiState:
     archives: Offload
     feed: JobFeed
     health: ArchiveHealth
-    register: Register
-    """States of models."""
+    register: Register | None
+    """States of models; None where they need not be approved."""
     opened: ExitStack
     """What is closed last."""
 
     def policy(self) -> SitePolicy:
         """Which models may run, by the keys and lists that there are now; blocks on the disk."""
-        admission = Admission(self.register, ModelAlerts(self.audit.record))
+        admission = Admission(self.register, ModelAlerts(self.audit.record)) if self.register else None
         return site_policy(self.context.settings, serving=True, admission=admission)
 
     async def record(self, event: AuditEvent) -> None:
@@ -73,6 +74,7 @@ def open_state(context: ServeContext) -> ApiState:
     database = Offload("database", threads=_DATABASE_THREADS, waiting=_WAITING, seconds=_DATABASE_SECONDS)
     archives = Offload("archive", threads=_ARCHIVE_THREADS, waiting=64, seconds=ARCHIVE_SECONDS)
     audit, opened = context.open_audit(), ExitStack()
+    asked = states_count(context.settings.lifecycle, serving=True)
     return ApiState(
         context=context,
         board=board,
@@ -81,7 +83,7 @@ def open_state(context: ServeContext) -> ApiState:
         archives=archives,
         feed=JobFeed(board, database),
         health=ArchiveHealth(partial(_opened, context), archive_names(context.settings), archives),
-        register=opened.enter_context(open_register(context.configuration, context.folders, audit)),
+        register=opened.enter_context(open_register(context.configuration, context.folders, audit)) if asked else None,
         opened=opened,
     )
 

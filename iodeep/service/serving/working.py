@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from iodeep import ports
+from iodeep.lifecycle_settings import states_count
 from iodeep.service.jobs import JobRecord, JobRequest, cancel_overtaken, submit_once
 from iodeep.service.jobs.kept_board import KeptBoard
 from iodeep.service.jobs.worker import Worker, host_name
@@ -66,16 +67,16 @@ class _Shop:
             from iodeep.service.serving.shadow import shadow_archive_of
 
             context, audit = self._context, self._context.open_audit()
-            register = self._opened.enter_context(open_register(context.configuration, context.folders, audit))
-            alerts = ModelAlerts(audit.record)
+            alerts, admission = ModelAlerts(audit.record), None
+            if states_count(context.settings.lifecycle, serving=True):
+                register = open_register(context.configuration, context.folders, audit)
+                admission = Admission(self._opened.enter_context(register), alerts)
             self._made = Workshop(
                 open_archive=context.open_archive,
                 models_from=context.serve.models_from or context.settings.default_pacs or "",
                 cache=context.configuration.cache,
                 spool=context.folders.spool,
-                policy=site_policy(
-                    context.settings, serving=True, admission=Admission(register, alerts), alerts=alerts
-                ),
+                policy=site_policy(context.settings, serving=True, admission=admission, alerts=alerts),
                 engine=Engine(context.settings.run),
                 record=audit.record,
                 shadow_archive=shadow_archive_of(context.settings),

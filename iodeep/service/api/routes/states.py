@@ -17,7 +17,7 @@ from iodeep.service.api.parameters import Uid
 from iodeep.service.api.problems import ConflictError, NotFoundError
 from iodeep.service.api.state import Administrator, ApiState, State, Viewer
 from iodeep.service.serving.shadow import need_shadow_archive
-from iodeep.trust.lifecycle import ModelState, Standing, StateRecord, objection
+from iodeep.trust.lifecycle import ModelState, Register, Standing, StateRecord, objection
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -129,7 +129,7 @@ def _changed(state: ApiState, uid: str, ask: StateAsk, caller: Principal) -> Mod
             )
         if wanted is ModelState.SHADOW:
             need_shadow_archive(state.context.settings, known.release.name)
-        state.register.change(
+        _register(state).change(
             known.release.sop_instance_uid,
             wanted,
             by=caller.name,
@@ -157,7 +157,7 @@ def _told(state: ApiState, uid: str) -> ModelStateOut:
         approved_by=list(standing.approved_by),
         runs=not why_not,
         why_not=why_not or None,
-        history=[_change(record) for record in state.register.history(release.sop_instance_uid)],
+        history=[_change(record) for record in _register(state).history(release.sop_instance_uid)],
     )
 
 
@@ -175,8 +175,18 @@ def _change(record: StateRecord) -> StateChange:
     )
 
 
+def _register(state: ApiState) -> Register:
+    if state.register is None:
+        raise ConflictError(
+            "models need not be approved at this site, and so stand nowhere",
+            expected="required = true under [lifecycle] in iodeep.toml, which is what holds without that section",
+            found="required = false",
+        )
+    return state.register
+
+
 def _standing(state: ApiState, uid: str) -> Standing:
-    for each in state.register.standings():
+    for each in _register(state).standings():
         if uid in (each.release.sop_instance_uid, each.release.study_instance_uid):
             return each
     raise NotFoundError(
