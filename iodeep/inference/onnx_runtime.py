@@ -20,7 +20,7 @@ from iodeep.inference.detached import Weight, detached
 from iodeep.inference.fingerprint import RuntimeFacts, runtime_facts
 from iodeep.inference.image import Floats
 from iodeep.inference.network_files import NetworkContent
-from iodeep.inference.providers import PROVIDERS, Provider
+from iodeep.inference.providers import PROVIDERS, Provider, offered
 from iodeep.inference.runtime import Session
 from iodeep.terms.providers import ProviderName
 
@@ -31,6 +31,11 @@ _OUT_OF_MEMORY = re.compile(r"bad_alloc|failed to allocate memory|bad allocation
 def execution_providers() -> list[str]:
     """What the installed runtime could run networks on."""
     return list(onnxruntime.get_available_providers())
+
+
+def offered_providers() -> tuple[ProviderName, ...]:
+    """The same by our names, as far as there is one."""
+    return offered(execution_providers())
 
 
 class OnnxRuntime:

@@ -70,9 +70,9 @@ def _package(name: str) -> Finding:
 
 
 def _providers() -> Finding:
-    from iodeep.inference.onnx_runtime import execution_providers  # a tenth of a second that `iodeep echo` does without
+    from iodeep.inference.onnx_runtime import offered_providers  # a tenth of a second that `iodeep echo` does without
 
-    return Finding("execution providers", True, ", ".join(execution_providers()))
+    return Finding("execution providers", True, ", ".join(offered_providers()))
 
 
 def _containment() -> list[Finding]:

@@ -41,6 +41,17 @@ class DiskState(BaseModel):
         return self.free_bytes > self.least_free_bytes
 
 
+class FailedSelfTest(BaseModel):
+    """A model that a host does not run, because its self-test failed there."""
+
+    model: str
+    model_uid: str
+    host: str
+    runtime: str
+    when: datetime
+    sentence: str
+
+
 class Overview(BaseModel):
     """The service at this moment."""
 
@@ -54,6 +65,7 @@ class Overview(BaseModel):
     models: list[ModelUse] = Field(description="Models used in the last 24 hours.")
     refused: list[Reason] = Field(description="Why no model fitted, in the last 24 hours.")
     failed: list[Reason] = Field(description="Why jobs failed, in the last 24 hours.")
+    self_tests_failed: list[FailedSelfTest] = Field(description="Models that hosts don't run, the newest first.")
     archives: list[ArchiveState]
     disk: DiskState
     intake: IntakeCounters | None = Field(description="What came in over DIMSE; null where no intake runs here.")
@@ -91,6 +103,21 @@ def workers_of(board: JobBoard) -> list[WorkerState]:
     ]
 
 
+def failed_self_tests(board: JobBoard) -> list[FailedSelfTest]:
+    """Of all hosts that share the database."""
+    return [
+        FailedSelfTest(
+            model=each.name,
+            model_uid=each.sop_instance_uid,
+            host=each.host,
+            runtime=str(each.runtime),
+            when=each.when,
+            sentence=each.sentence,
+        )
+        for each in board.failed_self_tests()
+    ]
+
+
 def overview(context: ServeContext, board: JobBoard, archives: list[ArchiveState]) -> Overview:
     """Everything at one look; blocks on the database."""
     now = datetime.now(UTC)
@@ -106,6 +133,7 @@ def overview(context: ServeContext, board: JobBoard, archives: list[ArchiveState
         models=models_used(day),
         refused=reasons(day, JobState.REFUSED),
         failed=reasons(day, JobState.FAILED),
+        self_tests_failed=failed_self_tests(board),
         archives=archives,
         disk=disk_of(context),
         intake=read_counters(context.folders.running),

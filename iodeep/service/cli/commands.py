@@ -13,11 +13,12 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = {
-    "pack": "models.pack",
+    "pack": "packing.pack",
     "store": "models.store",
     "models": "models.list_archive",
     "show": "models.show",
     "verify": "models.verify",
+    "self-test": "self_tests.self_test",
     "sign": "signing.sign",
     "revoke": "signing.revoke",
     "states": "lifecycle.states",

@@ -206,6 +206,9 @@ def _render_status(console: Console, seen: Overview) -> None:
         console.print(f"worker    {escape(worker.worker)} on {escape(worker.host)}: {worker.state}{job}")
     if not seen.workers:
         console.print("worker    [red]none is known: nothing will run[/]")
+    for failed in seen.self_tests_failed:
+        said = f"{failed.model} is not run on {failed.host}: {failed.sentence}"
+        console.print(f"self-test [red]failed[/]: {escape(said)}")
     for each in seen.archives:
         said = f"answers in {each.milliseconds} ms" if each.answers else f"[red]silent[/]: {escape(each.problem or '')}"
         console.print(f"archive   {escape(each.name)}: {said}")

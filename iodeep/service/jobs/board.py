@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from iodeep.service.jobs.record import JobFilter, JobRecord, JobState
 from iodeep.service.jobs.request import JobRequest
+
+if TYPE_CHECKING:
+    from iodeep.service.self_testing import SelfTestResult
 
 
 class JobBoard(Protocol):
@@ -45,6 +48,9 @@ class JobBoard(Protocol):
 
     def workers(self) -> Sequence[Mapping[str, str]]:
         """Workers that are known: ``worker``, ``host``, ``state`` (idle, busy, dead), ``job_id``, ``last_seen``."""
+
+    def failed_self_tests(self) -> Sequence[SelfTestResult]:
+        """Models that a host does not run, because their self-test failed there; the newest first."""
 
     def close(self) -> None:
         """Let go of the database."""

@@ -22,6 +22,17 @@ class _Heard:
     silent_s: float = 0.0
 
 
+ALIVE_S = 60.0
+"""A host whose heart beat so lately by its own clock may do what another can't."""
+
+
+def other_hosts(engine: sa.Engine, host: str) -> frozenset[str]:
+    """Hosts besides this one with a worker that seems to live: a hint, for clocks are compared here."""
+    lately = sa.and_(workers.c.last_seen > time.time() - ALIVE_S, workers.c.state != STOPPED, workers.c.host != host)
+    with engine.connect() as connection:
+        return frozenset(connection.execute(sa.select(workers.c.host).where(lately)).scalars())
+
+
 class Heart:
     """One worker's heart, and its ear for the others."""
 

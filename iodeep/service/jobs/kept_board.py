@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -19,6 +19,9 @@ from iodeep.service.jobs.record import JobFilter, JobRecord, JobState, Step
 from iodeep.service.jobs.request import JobRequest
 from iodeep.service.jobs.table import AGAIN, JobTable
 from iodeep.service.jobs.watching import Watcher
+
+if TYPE_CHECKING:
+    from iodeep.service.self_testing import SelfTestResult
 
 STEPS = tuple(Step)
 
@@ -114,6 +117,12 @@ class KeptBoard:
         with answering(self.engine), self.engine.connect() as connection:
             rows = list(connection.execute(sa.select(workers).order_by(workers.c.worker)).mappings())
         return [_worker(dict(row), time.time() - row["last_seen"] > self._dead_after_s) for row in rows]
+
+    def failed_self_tests(self) -> Sequence[SelfTestResult]:
+        """Models that a host does not run, because their self-test failed there; the newest first."""
+        from iodeep.service.jobs.self_tests import SelfTestTable
+
+        return SelfTestTable(self.engine).failed()
 
     def close(self) -> None:
         """Let go of the database."""

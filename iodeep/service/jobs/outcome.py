@@ -1,7 +1,7 @@
 """What an error means for a job: an answer, a dead letter, or something that may pass and is tried again.
 
 A PACS that cannot be reached and a full disk are waited for; a PACS that says no is asked a few times more, because many say no when
-they mean later; whatever else goes wrong would go wrong again.
+they mean later; a model whose self-test fails on one host may run on another; whatever else goes wrong would go wrong again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import errno
 import logging
 from enum import StrEnum
 
-from iodeep.errors import ArchiveError, ArchiveUnreachableError, IODeepError, LocalStorageError, Refusal
+from iodeep.errors import ArchiveError, ArchiveUnreachableError, IODeepError, LocalStorageError, Refusal, SelfTestError
 from iodeep.serve_settings import JobSettings
 from iodeep.service.jobs.record import Failure, JobState, Step
 
@@ -34,7 +34,7 @@ def patience_with(error: BaseException) -> Patience:
     """What may pass, and how long that is waited for."""
     if isinstance(error, ArchiveUnreachableError | LocalStorageError):
         return Patience.LONG
-    return Patience.SOME if isinstance(error, ArchiveError) else Patience.NONE
+    return Patience.SOME if isinstance(error, ArchiveError | SelfTestError) else Patience.NONE
 
 
 def failure_of(step: Step, error: Exception) -> Failure:

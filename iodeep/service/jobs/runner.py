@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from iodeep import ports
-from iodeep.errors import CancelledError
+from iodeep.errors import CancelledError, SelfTestError
 from iodeep.serve_settings import JobSettings
+from iodeep.service.jobs.heart import other_hosts
 from iodeep.service.jobs.outcome import Patience, failure_of, next_try_s, patience_with, worn_out
 from iodeep.service.jobs.record import Failure, JobProgress, JobRecord, JobState, ResultRef, Step
 from iodeep.service.jobs.table import JobTable, LostClaimError
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 PROGRESS_S = 0.5
 """No progress is written sooner after another."""
 NOT_OURS = "not ours"
+ELSEWHERE_S = 2.0
+"""How long a job that another host has to do is left to it, before it is looked at here again."""
 _PAUSE_S = (0.1, 2.0)
 T = TypeVar("T")
 Once = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
@@ -106,10 +109,19 @@ class Runner:
         record = self._table.get(job_id)
         if record.state not in (JobState.WAITING, JobState.RUNNING):
             return None
+        if self._is_for_others(record):
+            self._table.change(job_id, (record.state,), state=JobState.RETRYING, next_try=time.time() + ELSEWHERE_S)
+            return None
         claim = uuid.uuid4().hex
         if not self._table.claim(job_id, claim, self._worker, record.state, time.time()):
             raise LostClaimError
         return Running(record, claim, seconds=dict(record.seconds))
+
+    def _is_for_others(self, record: JobRecord) -> bool:
+        """Whether the job's model failed its self-test on this host, and there is another that may do the job."""
+        failed = record.failure is not None and record.failure.kind == SelfTestError.__name__
+        host = host_of(self._worker)
+        return failed and host_of(record.worker) == host and bool(other_hosts(self._table.engine, host))
 
     def _done(self, running: Running) -> str:
         steps = self._make_steps(running.record, lambda progress: self._show(running, progress), running.cancel)
@@ -147,13 +159,19 @@ class Runner:
         except Exception as error:  # the boundary of one job
             if running.cancel.is_set():
                 raise LostClaimError from error
-            return _failed(failure_of(step, error), patience_with(error))
+            return _failed(failure_of(step, error), self._patience_with(error))
         running.seconds[step.value] = round(running.seconds.get(step.value, 0.0) + time.monotonic() - start, 3)
         if step is Step.SELECT:
             self._tell_choice(running, kept)
         if "refused" in kept:
             return _failed(Failure(step=step, kind="Refusal", problem=kept["refused"]), Patience.NONE)
         return kept
+
+    def _patience_with(self, error: Exception) -> Patience:
+        """What fails on this host alone is worth another try only where there is another host."""
+        if isinstance(error, SelfTestError) and not other_hosts(self._table.engine, host_of(self._worker)):
+            return Patience.NONE
+        return patience_with(error)
 
     def _begin(self, running: Running, step: Step) -> None:
         """Write down that the step begins, before it does: who dies in it has left that behind."""
@@ -243,6 +261,11 @@ class Runner:
 
 def _failed(failure: Failure, patience: Patience) -> Document:
     return {"failure": failure.model_dump(mode="json"), "patience": patience.value}
+
+
+def host_of(worker: str) -> str:
+    """The host in a worker's name, ``HOST/PROCESS``."""
+    return worker.rpartition("/")[0]
 
 
 def insist(ask: Callable[[], T]) -> T:

@@ -44,13 +44,18 @@ class SelfTestTable:
                 with self._engine.begin() as connection:
                     connection.execute(update)
 
-    def all(self, *, failed_alone: bool = False) -> Sequence[SelfTestResult]:
+    def all(self) -> Sequence[SelfTestResult]:
         """Every result, the newest first."""
         query = sa.select(self_tests).order_by(self_tests.c.at.desc(), self_tests.c.manifest_sha256)
-        if failed_alone:
-            query = query.where(self_tests.c.passed.is_(False))
         with answering(self._engine), self._engine.connect() as connection:
             return [_result_of(dict(row)) for row in connection.execute(query).mappings()]
+
+    def failed(self) -> Sequence[SelfTestResult]:
+        """What failed the last time that it was tested on its host with its provider, the newest first."""
+        last: dict[tuple[str, str, str], SelfTestResult] = {}
+        for each in self.all():
+            last.setdefault((each.manifest_sha256, each.host, each.runtime.provider), each)
+        return [each for each in last.values() if not each.passed]
 
 
 def _is(manifest_sha256: str, fingerprint: str) -> sa.ColumnElement[bool]:

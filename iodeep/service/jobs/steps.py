@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from iodeep.errors import InputError, IntegrityError, IODeepError, NotApprovedError, NotTrustedError
+from iodeep.errors import InputError, IntegrityError, IODeepError, NotApprovedError, NotTrustedError, SelfTestError
 from iodeep.inference import Engine
 from iodeep.model_object import read_descriptor
 from iodeep.ports import Archive, Cancellation, ProgressSink
@@ -31,6 +31,7 @@ from iodeep.service.jobs.trials import as_trial, begin_trials, check_target, pol
 from iodeep.service.jobs.workplace import Workplace
 from iodeep.service.library import fetch_descriptor, has_model, obtain_model
 from iodeep.service.selecting import Selection, SitePolicy, look_at, select_model
+from iodeep.service.self_testing import SelfTestBook, need_self_test
 from iodeep.service.stages import Plan, built, held_results, plan_of, predicted, store_lacking, told_again, volumes_of
 from iodeep.service.subjects import Subject, local_series, subject_in_folder, subject_of
 from iodeep.service.trusting import check_may_run
@@ -53,6 +54,8 @@ class Workshop:
     """Where it is written down, before it happens, whose images a network sees and what is sent where (PS3.15 A.5)."""
     shadow_archive: str = ""
     """The only archive that results of trials go to; none: there are no trials."""
+    self_tests: SelfTestBook | None = None
+    """Results of self-tests; None: none is asked for."""
     submit: Callable[[JobRequest], object] = lambda _: None
     """Where jobs are asked for: trials of models in the state ``shadow``."""
 
@@ -87,6 +90,9 @@ class JobSteps:
             return _STEPS[step](self)
         except NotApprovedError:
             raise
+        except SelfTestError as error:
+            self._alert_of_self_test(error)
+            raise
         except (IntegrityError, NotTrustedError) as error:
             self._alert(error)
             raise
@@ -117,8 +123,8 @@ class JobSteps:
         return {}
 
     def verify(self) -> Document:
-        """Every digest of the model's files holds."""
-        self._obtain()
+        """Every digest of the model's files holds, and its self-test on this host."""
+        self._need_self_test(self._obtain())
         return {}
 
     def run(self) -> Document:
@@ -150,6 +156,16 @@ class JobSteps:
         if self._shop.policy.alerts is not None:
             uid = self.done.get(Step.SELECT, {}).get("model", {}).get("uid", "")
             self._shop.policy.alerts.altered(uid, f"job {self._request.job_id}: {error}")
+
+    def _alert_of_self_test(self, error: SelfTestError) -> None:
+        if self._shop.policy.alerts is not None:
+            uid = self._plan.descriptor.identity.sop_instance_uid
+            self._shop.policy.alerts.self_test_failed(uid, f"{error.problem}: {error.found}")
+
+    def _need_self_test(self, files: Mapping[str, Path]) -> None:
+        """:class:`iodeep.errors.SelfTestError` where the model fails its self-test on this host's runtime."""
+        if self._shop.self_tests is not None:
+            need_self_test(self._shop.self_tests, self._plan.descriptor, files, self._shop.engine, self._cancel)
 
     def _record(self, kind: EventKind, instances: int, detail: str) -> None:
         """Errors: :class:`iodeep.errors.LocalStorageError`: what cannot be recorded isn't done."""
@@ -287,7 +303,9 @@ class JobSteps:
         volumes = volumes_of(self._plan, self._progress, self._cancel)
         policy = self._policy
         check_may_run(self._models, self._plan.descriptor, policy.trust, policy.admission, self._place.made())
-        self._said = predicted(self._plan, self._obtain(), volumes, self._shop.engine, self._progress, self._cancel)
+        files = self._obtain()
+        self._need_self_test(files)
+        self._said = predicted(self._plan, files, volumes, self._shop.engine, self._progress, self._cancel)
         self._place.keep_prediction(self._said)
         return self._said
 

@@ -13,6 +13,7 @@ from iodeep.service.jobs.worker import Worker, host_name
 from iodeep.service.jobs.workplace import Workplace
 from iodeep.service.serving.composition import job_board
 from iodeep.service.serving.context import ServeContext
+from iodeep.service.serving.self_tester import testing_beside
 
 if TYPE_CHECKING:
     from iodeep.service.jobs.steps import JobSteps, Workshop
@@ -24,7 +25,8 @@ def run_worker(context: ServeContext) -> None:
     name = f"{host_name(jobs)}/{context.name}"
     with closing(job_board(context.configuration, context.folders)) as board, closing(_Shop(context, board)) as shop:
         worker = Worker(board, name, jobs, shop.steps, shop.clear, shop.rest)
-        worker.run(context.stop, lambda: context.announce({"worker": name}))
+        with testing_beside(context):
+            worker.run(context.stop, lambda: context.announce({"worker": name}))
 
 
 class _Shop:
@@ -60,6 +62,7 @@ class _Shop:
         if self._made is None:
             from iodeep.inference import Engine
             from iodeep.service.admitting import Admission
+            from iodeep.service.jobs.self_tests import SelfTestTable
             from iodeep.service.jobs.steps import Workshop
             from iodeep.service.lifecycle.opening import open_register
             from iodeep.service.model_alerts import ModelAlerts
@@ -79,6 +82,7 @@ class _Shop:
                 policy=site_policy(context.settings, serving=True, admission=admission, alerts=alerts),
                 engine=Engine(context.settings.run),
                 record=audit.record,
+                self_tests=SelfTestTable(self._board.engine),
                 shadow_archive=shadow_archive_of(context.settings),
                 submit=self._submit,
             )

@@ -10,6 +10,7 @@ from typing import Any
 
 from iodeep.errors import InputError
 from iodeep.service.jobs import JobFilter, JobRecord, JobRequest, JobState
+from iodeep.service.self_testing import SelfTestResult
 
 ENDED_EARLY = (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
 
@@ -28,6 +29,7 @@ class FakeBoard:
         self._changed = threading.Condition()
         self._revision = 0
         self._workers: list[Mapping[str, str]] = []
+        self.self_tests_failed: tuple[SelfTestResult, ...] = ()
         self.closed = False
 
     def submit(self, request: JobRequest) -> tuple[JobRecord, bool]:
@@ -92,6 +94,9 @@ class FakeBoard:
     def workers(self) -> Sequence[Mapping[str, str]]:
         """Those that the test set."""
         return list(self._workers)
+
+    def failed_self_tests(self) -> Sequence[SelfTestResult]:
+        return self.self_tests_failed
 
     def close(self) -> None:
         """Noted."""
