@@ -22,6 +22,14 @@ from tests.unit.inference.helpers import NETWORK, card
 ROOT = Path(__file__).resolve().parents[3]
 
 
+def _varint_of(value: int) -> bytes:
+    octets = bytearray()
+    while value > 0x7F:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*octets, value])
+
+
 def test_everything_but_large_weights_is_parsed_as_it_stands(tmp_path: Path) -> None:
     content = small_unet(tmp_path / "unet.onnx", base=8).read_bytes()
 
@@ -108,3 +116,20 @@ def test_checking_a_network_of_1_gb_takes_no_more_memory_than_its_pages(tmp_path
     )
 
     assert int(ended.stdout) < 100_000  # KiB
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x3a" + _varint_of(6 << 20) + b"\x0a\x00" * (3 << 20), "a graph of more than"),  # empty nodes
+        (
+            b"\x3a" + _varint_of((6 << 20) + 5) + b"\x0a" + _varint_of(6 << 20) + b"\x2a\x00" * (3 << 20),
+            "fields beside",
+        ),
+        (b"\x32" + _varint_of(65 << 20) + bytes(65 << 20), "bytes beside its weights"),  # a text
+    ],
+    ids=["nodes", "attributes", "text"],
+)
+def test_few_bytes_that_would_take_much_memory_are_not_parsed(content: bytes, reason: str) -> None:
+    with pytest.raises(MalformedError, match=reason):
+        lean(memoryview(content))
