@@ -5,12 +5,12 @@ Descriptors are read anew from the archive: what a local index remembers of them
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from iodeep.ports import Archive
-from iodeep.selection import Candidate, Catalogue
+from iodeep.selection import Candidate, Catalogue, UnusableModel
 from iodeep.service.lifecycle.site_register import SiteRegister
 from iodeep.trust.lifecycle import RegisteredRelease, Standing
 
@@ -26,31 +26,30 @@ class Found:
 
 def compared(register: SiteRegister, archive: Archive, workspace: Path, by: str) -> tuple[Found, ...]:
     """Every release that either has; what was replaced in the archive is in quarantine once this returns. ``by``: who looks."""
-    held = {each.sop_instance_uid: each for each in _releases(archive, workspace)}
+    candidates = Catalogue(archive, workspace / "catalogue").candidates()
+    held = {each.sop_instance_uid: each for each in _releases(candidates)}
     known = {each.release.sop_instance_uid: each for each in register.standings()}
-    return tuple(_found(register, archive, uid, held.get(uid), known.get(uid), by) for uid in {**known, **held})
+    missing = f"{archive.name} does not have it"
+    unusable = {
+        each.study_instance_uid: each.reason.rstrip(".") for each in candidates if isinstance(each, UnusableModel)
+    }
+    found = [
+        _compared(register, held[uid], standing, by, archive.name)
+        if uid in held
+        else Found(standing.release, standing, unusable.get(standing.release.study_instance_uid, missing))
+        for uid, standing in known.items()
+    ]
+    return (*found, *(Found(release, None) for uid, release in held.items() if uid not in known))
 
 
-def _found(
-    register: SiteRegister,
-    archive: Archive,
-    uid: str,
-    held: RegisteredRelease | None,
-    known: Standing | None,
-    by: str,
-) -> Found:
-    if known is None:
-        assert held is not None
-        return Found(held, None)
-    if held is None:
-        return Found(known.release, known, f"{archive.name} does not have it")
+def _compared(register: SiteRegister, held: RegisteredRelease, known: Standing, by: str, where: str) -> Found:
     if held == known.release:
-        return Found(held, known)
-    noted = f"{archive.name} has other content under its SOP Instance UID"
-    return Found(held, register.receive(held, by, f"{noted}, {uid}"), "REPLACED")
+        return Found(known.release, known)
+    noted = f"{where} has other content under its SOP Instance UID, {held.sop_instance_uid}"
+    return Found(held, register.receive(held, by, noted), "REPLACED")
 
 
-def _releases(archive: Archive, workspace: Path) -> Iterator[RegisteredRelease]:
-    for each in Catalogue(archive, workspace / "catalogue").candidates():
+def _releases(candidates: Iterable[Candidate | UnusableModel]) -> Iterator[RegisteredRelease]:
+    for each in candidates:
         if isinstance(each, Candidate) and each.identity is not None:
             yield RegisteredRelease.of_identity(each.identity, each.study_instance_uid)

@@ -87,6 +87,7 @@ class SiteRegister:
         manifest_sha256: str = "",
         skip_shadow: bool = False,
         signature: PersonalSignature | None = None,
+        signed_in: bool = False,
     ) -> Standing:
         """Change a state, where the rules allow it; see :class:`iodeep.trust.lifecycle.Register`."""
         wish = Wish(sop_instance_uid, to, by, reason, evidence or {}, manifest_sha256, skip_shadow, signature)
