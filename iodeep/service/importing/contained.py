@@ -24,7 +24,14 @@ from iodeep.service.importing.copying import copied
 from iodeep.settings import RunSettings
 
 MOST_RESULT_BYTES = 16 << 20
-_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1", "MPLBACKEND": "Agg"}
+_ENVIRONMENT = {
+    "LC_ALL": "C.UTF-8",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "MPLBACKEND": "Agg",
+    "nnUNet_n_proc_DA": "1",  # without it, nnunetv2 runs a program to learn the machine's name when it is imported
+    "nnUNet_compile": "f",
+}
 _FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 _Sentence = Annotated[str, StringConstraints(max_length=1000)]
 
