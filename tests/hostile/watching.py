@@ -71,7 +71,7 @@ class Watch:
             self._seen.append(f"it opened {real} to write")
 
     def _may_write(self, real: str) -> bool:
-        return real.startswith((self._folder + os.sep, "/dev/")) or "__pycache__" in real
+        return real.startswith(self._folder + os.sep) or real == os.devnull or "__pycache__" in real
 
     def _imported(self, module: str) -> None:
         assert self._seen is not None

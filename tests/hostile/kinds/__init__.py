@@ -28,14 +28,14 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("objects", 22, "model objects: descriptor, parts, signatures, the prior art's"),
-        Kind("manifests", 14, "manifests, sealed again so that their digests hold"),
+        Kind("objects", 20, "model objects: descriptor, parts, signatures, the prior art's"),
+        Kind("manifests", 20, "manifests, sealed again so that their digests hold"),
         Kind("cards", 10, "cards in YAML and JSON, and a run by those that are taken"),
-        Kind("networks", 14, "ONNX files, and a run of those that are taken"),
-        Kind("signatures", 10, "signatures, certificates, lists of what is revoked"),
+        Kind("networks", 8, "ONNX files, and a run of those that are taken"),
+        Kind("signatures", 14, "signatures, certificates, lists of what is revoked"),
         Kind("series", 16, "image series: geometry, pixels, codestreams, transfer syntaxes"),
         Kind("media", 6, "folders, ZIP files, DICOMDIRs and encrypted media"),
-        Kind("http", 5, "requests to the API and the DICOMweb gateway of a running service"),
-        Kind("dimse", 3, "associations with the listener of a running service"),
+        Kind("http", 4, "requests to the API and the DICOMweb gateway of a running service"),
+        Kind("dimse", 2, "associations with the listener of a running service"),
     )
 }
