@@ -94,12 +94,12 @@ def policy_for_commands(configuration: Configuration) -> Iterator[SitePolicy]:
         yield site_policy(settings)
         return
     from iodeep.service.audit import open_audit
-    from iodeep.service.lifecycle.opening import open_register
+    from iodeep.service.lifecycle.reading import register_at_hand
     from iodeep.service.serving.context import DataFolders
 
     folders = DataFolders(data_folder(configuration), settings.serve)
     audit = open_audit(folders, "terminal")
-    with open_register(configuration, folders, audit) as register:
+    with register_at_hand(configuration, folders, audit) as register:
         yield site_policy(settings, admission=Admission(register, ModelAlerts(audit.record)))
 
 
