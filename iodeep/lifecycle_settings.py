@@ -22,12 +22,20 @@ class Act(StrEnum):
 
 
 class PersonSettings(FrozenSettings):
-    """Somebody who signs what they do with a key of their own."""
+    """Somebody who decides, and is known by a key of their own, or by their sign-in at the service."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
-    key: Path
+    key: Path | None = None
     """PEM: an Ed25519 public key."""
+    sign_in: bool = False
+    """Whether what they do over the API, signed in under this name, counts without a signature by their key."""
     may: Annotated[tuple[Act, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _known_somehow(self) -> Self:
+        if self.key is None and not self.sign_in:
+            raise ValueError(f"{self.name} needs a key, or sign_in = true")
+        return self
 
 
 class LifecycleSettings(FrozenSettings):
@@ -54,7 +62,9 @@ class LifecycleSettings(FrozenSettings):
         if len({name.casefold() for name in names}) != len(names):
             raise ValueError("two people have the same name")
         if self.approvals > len(self.who_may(Act.APPROVE)) and self.approvals > 1:
-            raise ValueError("approvals = 2 needs two people who may approve, each with a key: [[lifecycle.people]]")
+            raise ValueError(
+                "approvals = 2 needs two people who may approve, each with a key or sign_in: [[lifecycle.people]]"
+            )
         return self
 
     def who_may(self, act: Act) -> tuple[PersonSettings, ...]:

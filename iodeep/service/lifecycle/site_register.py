@@ -90,7 +90,17 @@ class SiteRegister:
         signed_in: bool = False,
     ) -> Standing:
         """Change a state, where the rules allow it; see :class:`iodeep.trust.lifecycle.Register`."""
-        wish = Wish(sop_instance_uid, to, by, reason, evidence or {}, manifest_sha256, skip_shadow, signature)
+        wish = Wish(
+            sop_instance_uid,
+            to,
+            by,
+            reason,
+            evidence or {},
+            manifest_sha256,
+            skip_shadow,
+            signature,
+            signed_in=signed_in,
+        )
 
         def following(ledger: Ledger, now: datetime) -> Iterator[StateRecord]:
             yield self.rules.record(ledger, wish, now)

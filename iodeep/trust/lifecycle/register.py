@@ -43,11 +43,13 @@ class Register(Protocol):
         manifest_sha256: str = "",
         skip_shadow: bool = False,
         signature: PersonalSignature | None = None,
+        signed_in: bool = False,
     ) -> Standing:
         """Change a state, where the rules allow it; a first of two approvals is recorded and changes nothing yet.
 
         ``manifest_sha256``: of what was looked at; it has to be given for states that say something about content
         (verified, self-tested, shadow, approved), and to be the one that is registered. ``skip_shadow``: the approver says so.
+        ``signed_in``: the service knows by a credential that it is ``by``.
         """
 
     def note(

@@ -30,15 +30,15 @@ _ABOUT_CONTENT = frozenset({ModelState.VERIFIED, ModelState.SELF_TESTED, ModelSt
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody of the settings, with their public key."""
+    """Somebody of the settings, with their public key where they have one."""
 
     rules: PersonSettings
-    public: Ed25519PublicKey
+    public: Ed25519PublicKey | None
 
     @property
     def public_key(self) -> str:
-        """Raw, as signatures name it."""
-        return self.public.public_bytes_raw().hex()
+        """Raw, as signatures name it; empty for somebody who only signs in."""
+        return self.public.public_bytes_raw().hex() if self.public else ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Wish:
     note: bool = False
     """Whether the state stays as it is."""
     rollback: bool = False
+    signed_in: bool = False
+    """Whether the service knows who wants it: by a credential, and not by what they say."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class SiteRules:
             skip_shadow=not wish.note and goes_without_shadow(case.state, wish.to),
             signature=wish.signature,
         )
-        self._check_person(case, record)
+        self._check_person(case, record, signed_in=wish.signed_in)
         return record
 
     def _check(self, case: Case, wish: Wish) -> None:
@@ -120,10 +122,10 @@ class SiteRules:
                 remedy="`iodeep shadow` lets it; or approve it all the same with --skip-shadow, and say why (--reason).",
             )
 
-    def _check_person(self, case: Case, record: StateRecord) -> None:
+    def _check_person(self, case: Case, record: StateRecord, *, signed_in: bool) -> None:
         if record.is_note:
             if record.by != SERVICE and record.wanted is ModelState.QUARANTINED:
-                self._check_signed(case, record)
+                self._check_signed(case, record, signed_in=signed_in)
             return
         if record.by.casefold() == SERVICE:
             if needs_person(record) or record.by != SERVICE:
@@ -131,7 +133,7 @@ class SiteRules:
                     f"the service never makes a model {record.wanted} by itself", remedy="Say who wants it: --by NAME."
                 )
             return
-        self._check_signed(case, record)
+        self._check_signed(case, record, signed_in=signed_in)
         twice = record.is_approval and any(same_person(record, other) for other in case.approvals)
         if twice and record.before is not ModelState.RETIRED:
             raise NotTrustedError(
@@ -140,8 +142,8 @@ class SiteRules:
                 remedy=f"{record.approvals} different people have to approve it.",
             )
 
-    def _check_signed(self, case: Case, record: StateRecord) -> None:
-        """Where people are named for the act, one of them has signed exactly this."""
+    def _check_signed(self, case: Case, record: StateRecord, *, signed_in: bool) -> None:
+        """Where people are named for the act, one of them has signed exactly this, or is signed in where that counts."""
         act = ACTS.get(record.wanted)
         may = [person for person in self.people if act in person.rules.may]
         if not may and record.signature is None:
@@ -154,11 +156,16 @@ class SiteRules:
                 remedy="Add them under [[lifecycle.people]] in iodeep.toml if they should.",
             )
         if record.signature is None:
-            raise NotTrustedError(f"{record.by} has not signed", remedy="Give your signing key: --key FILE.")
+            if signed_in and person is not None and person.rules.sign_in:
+                return
+            raise NotTrustedError(
+                f"{record.by} has not signed",
+                remedy="Give your signing key: --key FILE. Over the API, sign_in = true under [[lifecycle.people]] lets a sign-in count.",
+            )
         if person is not None and record.signature.public_key != person.public_key:
             raise NotTrustedError(
                 f"the signature is not by the key of {record.by}",
-                expected=f"key {key_id_of(person.public)}",
+                expected=f"key {key_id_of(person.public)}" if person.public else "no key: they sign in",
                 remedy="Give the key whose public half iodeep.toml names for you.",
             )
         if not check_decision(record.signature).is_that_of(record, case.newest.sha256):
@@ -266,14 +273,17 @@ def _releases(ledger: Ledger, model: str) -> list[Case]:
 def site_rules(settings: LifecycleSettings) -> SiteRules:
     """The rules of ``[lifecycle]``. SettingsError where a person's key cannot be read, or two people share one."""
     people = tuple(Person(each, _public(each)) for each in settings.people)
-    if len({person.public_key for person in people}) != len(people):
+    keys = [person.public_key for person in people if person.public_key]
+    if len(set(keys)) != len(keys):
         raise SettingsError(
             "two people of [[lifecycle.people]] have the same key", remedy="Each makes one: `iodeep signing-key new`."
         )
     return SiteRules(settings, people)
 
 
-def _public(person: PersonSettings) -> Ed25519PublicKey:
+def _public(person: PersonSettings) -> Ed25519PublicKey | None:
+    if person.key is None:
+        return None
     key = read_public(person.key.expanduser())
     if not isinstance(key, Ed25519PublicKey):
         raise SettingsError(

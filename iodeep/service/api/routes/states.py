@@ -137,6 +137,7 @@ def _changed(state: ApiState, uid: str, ask: StateAsk, caller: Principal) -> Mod
             evidence={"signed in by": caller.proof, **({"subject": caller.subject} if caller.subject else {})},
             manifest_sha256=ask.manifest_sha256,
             skip_shadow=ask.skip_shadow,
+            signed_in=True,
         )
     return _told(state, uid)
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from iodeep.card import read_card
+from iodeep.errors import NotTrustedError
 from iodeep.model_object import read_descriptor
 from iodeep.serve_settings import UserRole
 from iodeep.service.access.api_keys import ApiKeys
@@ -21,7 +22,7 @@ from iodeep.service.lifecycle.site_register import SiteRegister
 from iodeep.trust.lifecycle import ModelState, RegisteredRelease
 from tests.unit.selection.support import BRAIN_CARD, packed
 from tests.unit.service.api.site import SERIES, STUDY, Site
-from tests.unit.service.lifecycle.registers import approved, change, to_self_tested
+from tests.unit.service.lifecycle.registers import Somebody, approved, change, to_self_tested
 
 RESEARCH = {"host": "127.0.0.2", "port": 1, "aet": "RESEARCH"}
 Start = Callable[[Site], httpx.Client]
@@ -202,3 +203,51 @@ def test_the_archive_of_trials_is_not_shown(site: Site, start: Start) -> None:
     assert client.get("/api/v1/studies?pacs=research", headers=boss).status_code == 404
     assert client.get("/dicom-web/pacs/research/studies", headers=boss).status_code == 404
     assert client.get("/dicom-web/pacs/main/studies", headers=boss).status_code == 200
+
+
+def test_two_people_who_are_signed_in_approve(site: Site, model: RegisteredRelease, start: Start) -> None:
+    may = {"sign_in": True, "may": ["approve", "quarantine"]}
+    site.lifecycle = {
+        "skip_shadow": True,
+        "approvals": 2,
+        "people": [{"name": "Ann", **may}, {"name": "Bob", **may}],
+    }
+    with register_of(site) as register:
+        to_self_tested(register, model)
+        with pytest.raises(NotTrustedError, match="Bob has not signed"):
+            change(register, model, ModelState.APPROVED, "Bob")
+    people = {name: key(site, name, UserRole.ADMINISTRATOR) for name in ("Ann", "Bob", "Eve")}
+    client = start(site)
+    path = f"/api/v1/models/{model.sop_instance_uid}/state"
+
+    def by(name: str) -> httpx.Response:
+        return client.post(path, json=ask(model, "approved"), headers=people[name])
+
+    assert (by("Eve").status_code, "may not approve" in by("Eve").json()["detail"]) == (409, True)
+    first = by("Ann")
+    assert (first.status_code, first.json()["state"], first.json()["approved_by"]) == (200, "self-tested", ["Ann"])
+    assert (by("Ann").status_code, "approved" in by("Ann").json()["detail"]) == (409, True)
+    second = by("Bob")
+    assert (second.status_code, second.json()["state"], second.json()["approved_by"]) == (
+        200,
+        "approved",
+        ["Ann", "Bob"],
+    )
+
+
+def test_a_sign_in_is_no_signature_where_a_key_is_asked_for(
+    site: Site, model: RegisteredRelease, start: Start, tmp_path: Path
+) -> None:
+    ann = Somebody("Ann").settings(tmp_path)
+    site.lifecycle = {"skip_shadow": True, "people": [ann.model_dump(mode="json")]}
+    with register_of(site) as register:
+        to_self_tested(register, model)
+
+    answer = start(site).post(
+        f"/api/v1/models/{model.sop_instance_uid}/state",
+        json=ask(model, "approved"),
+        headers=key(site, "Ann", UserRole.ADMINISTRATOR),
+    )
+
+    assert answer.status_code == 409
+    assert "sign_in = true" in answer.json()["remedy"]
