@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import zipfile
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from iodeep.errors import InputError
@@ -29,6 +30,9 @@ def _extract(archive: zipfile.ZipFile, name: str, into: Path) -> None:
     entries = archive.infolist()
     if len(entries) > MOST_ENTRIES:
         raise InputError(f"{name} holds too many files", expected=f"at most {MOST_ENTRIES}", found=f"{len(entries)}")
+    names = [entry.filename.rstrip("/") for entry in entries]
+    if twice := [each for each, count in Counter(names).items() if count > 1]:
+        raise InputError(f"{name} holds {twice[0][:80]!r} twice", remedy="Which of the two counts is not guessed.")
     left = MOST_BYTES
     for entry in entries:
         path = into / _safe(entry, name)
