@@ -233,6 +233,28 @@ def test_a_register_that_was_tampered_with_stops_everything(site: Site, study: s
         assert "has lost its newest records" in site.says(*command, code=ExitCode.NOT_TRUSTED)
 
 
+def test_what_the_list_of_the_site_withdraws_is_revoked(
+    site: Site, study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IODEEP_KEY_PASSPHRASE", "correct horse battery staple")
+    office, stranger, listed = (site.folder / name for name in ("office.pem", "stranger.pem", "revoked.json"))
+    for key in (office, stranger):
+        site.iodeep("signing-key", "new", "--out", key)
+    lists = f'[[trust.revocation]]\nfile = "{listed}"\nkey = "{office.with_suffix(".pub.pem")}"'
+    site.settle("skip_shadow = true", "[trust]", "research = true", 'unsigned = "warn"', lists)
+    site.says("revoke", "--key", office, "--list", listed)
+    manifest = site.told("approve", study, *WHY)["manifest_sha256"]
+
+    site.says("revoke", manifest, "--key", stranger, "--list", site.folder / "another.json")
+    assert site.state(study) == "approved", "that list is none that this site asks"
+    said = site.says("revoke", manifest, "--key", office, "--list", listed, "--reason", "misses bleeding")
+
+    assert "Revoked at this site: Brain extraction 1.0.2." in said
+    shown = site.told("states", study)
+    assert (shown["state"], shown["reason"]) == ("revoked", "by the list of what is withdrawn: misses bleeding")
+    assert "cannot become approved" in site.says("approve", study, *WHY, code=ExitCode.NOT_TRUSTED)
+
+
 def test_what_is_imported_is_in_quarantine(site: Site, study: str) -> None:
     site.says("export", study, "--out", site.folder / "media")
 

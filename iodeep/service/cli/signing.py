@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.console import Console
 from rich.markup import escape
 
@@ -190,6 +191,7 @@ def revoke(
 
     Without KEY or MANIFEST the list is only made good for longer. A list that is out of date withdraws everything.
     With `--import` nothing is signed: the newest list of each issuer that the site asks is taken over, if it is newer.
+    Where iodeep.toml has a section `[lifecycle]`, models that such a list withdraws are revoked in the site's register.
 
     Example: `iodeep revoke --list revoked.json --key hospital.pem --store main`
     """
@@ -201,13 +203,17 @@ def revoke(
         return
     if not key or file is None:
         raise InputError("a list is written with --key and --list", remedy="Give both, or --import.")
-    revoked, signed = _signed_anew(asked_signing_key(key, None, configuration), file, what or (), reason, days)
+    signer = asked_signing_key(key, None, configuration)
+    asked_here = ed25519_public(signer) in _keys_of_lists(configuration)
+    revoked, signed = _signed_anew(signer, file, what or (), reason, days)
     said = f"{len(revoked.keys)} keys and {len(revoked.manifests)} models are revoked; the list is good until {revoked.valid_until}."
     document = revoked.model_dump(mode="json")
     if store is not None:
         with open_archive(configuration.settings.archive(store)) as archive:
             document["sop_instance_uid"] = store_list(archive, signed, revoked)
             said += f" Stored in {archive.name}, and proved to be there."
+    if asked_here:
+        said += _marked(configuration, [revoked])
     Output(json).answer(document, lambda console: console.print(escape(said)))
 
 
@@ -231,16 +237,17 @@ def _import_lists(configuration: Configuration, taken: str, output: Output) -> N
     if Path(taken).is_file():
         found = [read_list_file(Path(taken))]
     else:
-        keys = [key_of_list(rules) for rules in (settings.trust.revocation if settings.trust else ())]
         with open_archive(settings.archive(taken)) as archive:
-            found = [signed for key in keys if (signed := newest_list(archive, key)) is not None]
+            found = [
+                signed for key in _keys_of_lists(configuration) if (signed := newest_list(archive, key)) is not None
+            ]
     if not found:
         raise InputError(
             f"{taken} holds no list of an issuer that this site asks",
             expected="a file that `iodeep revoke` wrote, or an archive with one that `iodeep revoke --store` stored there",
             remedy="Name the issuer's key under [[trust.revocation]] in iodeep.toml.",
         )
-    lines, documents = [], []
+    lines, documents, taken_over = [], [], []
     for signed in found:
         revoked, path, newer = import_list(settings, signed, folder)
         state = f"is taken over to {path}" if newer else f"is no newer than that in {path}"
@@ -248,7 +255,26 @@ def _import_lists(configuration: Configuration, taken: str, output: Output) -> N
         documents.append(
             {"key": signed.type_and_key, "file": str(path), "newer": newer, **revoked.model_dump(mode="json")}
         )
-    output.answer({"lists": documents}, lambda console: console.print(escape("\n".join(lines))))
+        taken_over += [revoked] if newer else []
+    said = "\n".join(lines) + _marked(configuration, taken_over)
+    output.answer({"lists": documents}, lambda console: console.print(escape(said)))
+
+
+def _keys_of_lists(configuration: Configuration) -> list[Ed25519PublicKey]:
+    """Whose lists the site asks."""
+    trust = configuration.settings.trust
+    return [key_of_list(rules) for rules in (trust.revocation if trust else ())]
+
+
+def _marked(configuration: Configuration, lists: Sequence[RevocationList]) -> str:
+    """What to say of models that the site's register has, and that are revoked by these lists from now on."""
+    manifests = {digest: reason for each in lists for digest, reason in each.manifests.items()}
+    if configuration.settings.lifecycle is None or not manifests:
+        return ""
+    from iodeep.service.lifecycle.at_terminal import mark_revoked  # a database, for sites that keep a register
+
+    names = mark_revoked(configuration, manifests)
+    return f" Revoked at this site: {', '.join(names)}." if names else ""
 
 
 def _policy(config: Path | None) -> TrustPolicy:
