@@ -9,19 +9,27 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from iodeep.card import read_card
+from iodeep.model_object import read_descriptor
 from iodeep.serve_settings import UserRole
 from iodeep.service.access.api_keys import ApiKeys
 from iodeep.service.intake_counters import write_counters
-from iodeep.service.jobs import JobFilter, JobProgress, JobState, Step
+from iodeep.service.jobs import JobFilter, JobProgress, JobRequest, JobState, Step
+from iodeep.service.library import local_model
+from iodeep.service.lifecycle.opening import open_register
+from iodeep.trust.lifecycle import RegisteredRelease
+from tests.unit.selection.support import BRAIN_CARD, packed
 from tests.unit.service.api.busy_day import busy_day, counters
 from tests.unit.service.api.conftest import running
-from tests.unit.service.api.site import Site
+from tests.unit.service.api.site import SERIES, STUDY, Site
+from tests.unit.service.lifecycle.registers import approved
 
 CHROMIUM = shutil.which("chromium")
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-default-apps --disable-dev-shm-usage"
 )
+expect.set_options(timeout=30_000)  # a loaded machine draws late
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
@@ -45,7 +53,6 @@ def page(tmp_path: Path) -> Iterator[Page]:
 def site(tmp_path: Path) -> Site:
     """A busy site with a clinician's key."""
     site = Site(tmp_path / "data", serve={"http": {"port": 0}}, board=busy_day())
-    site.root.mkdir()
     write_counters(site.root / "running", counters())
     return site
 
@@ -109,3 +116,26 @@ def test_nothing_moves_while_figures_change(site: Site, page: Page) -> None:
 
         assert page.evaluate(places) == before
         assert page.locator("#rows button").count() == 0  # a viewer changes nothing
+
+
+def test_where_models_stand_is_shown_and_trials_to_administrators(page: Page, tmp_path: Path) -> None:
+    packed(tmp_path / "brain", read_card(BRAIN_CARD))
+    site = Site(
+        tmp_path / "data",
+        serve={"http": {"port": 0}, "access": {"anonymous": "administrator"}},
+        models=(tmp_path / "brain" / "packed",),
+        lifecycle={"skip_shadow": True},
+    )
+    context = site.context()
+    model = RegisteredRelease.of(read_descriptor(local_model(tmp_path / "brain" / "packed").descriptor_path))
+    with open_register(context.configuration, context.folders, site.audit) as register:
+        approved(register, model)
+    trial = JobRequest(
+        study_instance_uid=STUDY, series_instance_uid=SERIES, pacs="main", results_to="research", shadow=True
+    )
+    site.board.submit(trial)
+    with running(site) as client:
+        page.goto(f"{client.base_url}/console/")
+
+        expect(page.locator("#models")).to_contain_text("approved")
+        expect(page.locator(f'[data-job="{trial.job_id}"]')).to_contain_text("trial")

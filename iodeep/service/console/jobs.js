@@ -84,7 +84,7 @@ export class JobTable {
     const { request } = job;
     const priority = request.priority === "routine" ? null : make("span", { class: `priority ${request.priority}`, text: request.priority });
     return [
-      make("td", {}, stateMark(job.state), priority),
+      make("td", {}, stateMark(job.state), priority, request.shadow ? make("span", { class: "priority trial", text: "trial", title: `A model that is not approved. Its results are in ${request.results_to} alone.` }) : null),
       make("td", {}, make("span", { class: "uid", title: `Series ${request.series_instance_uid}\nStudy ${request.study_instance_uid}\nJob ${job.job_id}`, text: tail(request.series_instance_uid) }), make("span", { class: "origin", text: `${request.pacs}, ${request.origin}` })),
       make("td", { class: "what" }, ...what(job)),
       make("td", { class: "c-age", title: new Date(job.created).toLocaleString() }),
@@ -107,7 +107,7 @@ const tail = (uid) => (uid.length > 18 ? `…${uid.slice(-17)}` : uid);
 
 function searchable(job) {
   const { request, failure } = job;
-  return [job.job_id, request.series_instance_uid, request.study_instance_uid, job.model_name, request.model, failure?.problem, failure?.kind, job.worker, request.pacs].join(" ").toLowerCase();
+  return [job.job_id, request.series_instance_uid, request.study_instance_uid, job.model_name, request.model, failure?.problem, failure?.kind, job.worker, request.pacs, request.shadow ? "trial" : ""].join(" ").toLowerCase();
 }
 
 function inTurn(a, b) {

@@ -155,7 +155,7 @@ async function models() {
 
 function drawModels() {
   const runs = new Map(used.map((each) => [`${each.model} ${each.version}`, each]));
-  const rows = known.map((each) => ({ name: `${each.name} ${each.version}`, detail: each.problem || `${each.modality} ${each.regions.join(", ")}`, bad: Boolean(each.problem) }));
+  const rows = known.map((each) => ({ name: `${each.name} ${each.version}`, detail: [each.state, each.problem || `${each.modality} ${each.regions.join(", ")}`].filter(Boolean).join(" · "), bad: Boolean(each.problem) }));
   for (const name of runs.keys()) if (!rows.some((row) => row.name === name)) rows.push({ name, detail: "no longer in the archive", bad: false });
   for (const row of rows) {
     const run = runs.get(row.name);
