@@ -1,12 +1,29 @@
 """One root error: what went wrong, what was expected, what was found, and what to do about it.
 
-Every error that reaches a person derives from :class:`IODeepError`; anything else that surfaces is a defect.
+Every error that reaches a person derives from :class:`IODeepError`; anything else that surfaces is a defect. What an error quotes
+may come from anybody: nothing in it steers a terminal or hides behind what isn't seen.
 The exit codes are part of the command line's contract and are documented in ``docs/cli.md``.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from enum import IntEnum
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of control characters, of marks that turn text around or take no room, and of line ends."""
+
+
+def is_plain(text: str, *, allowed: str = "") -> bool:
+    """Whether every character is seen as what it is, but for those that are ``allowed``."""
+    return text.isprintable() or all(c in allowed or unicodedata.category(c) not in _UNSEEN for c in text)
+
+
+def plain(text: str) -> str:
+    """The text with every character that isn't seen written as its number; line ends stay."""
+    if is_plain(text, allowed="\n"):
+        return text
+    return "".join(c if is_plain(c, allowed="\n") else c.encode("unicode_escape").decode() for c in text)
 
 
 class ExitCode(IntEnum):
@@ -38,11 +55,11 @@ class IODeepError(Exception):
         found: str | None = None,
         remedy: str | None = None,
     ) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.expected = expected
-        self.found = found
-        self.remedy = remedy
+        self.problem = plain(problem)
+        super().__init__(self.problem)
+        self.expected = expected and plain(expected)
+        self.found = found and plain(found)
+        self.remedy = remedy and plain(remedy)
 
     def __str__(self) -> str:
         parts = [self.problem]

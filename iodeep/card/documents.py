@@ -1,7 +1,8 @@
 """Cards as documents: YAML that people write, JSON that objects carry, and the JSON Schema of both.
 
 A card may come from anybody: it is nested no deeper than cards are, and says nothing twice by an alias (a few lines of which can
-stand for gigabytes).
+stand for gigabytes). Its texts are shown to those who decide about it, so they hold no character that steers a terminal, turns
+text around or isn't seen.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from pydantic import ValidationError
 
 from iodeep.card._base import DOCUMENT
 from iodeep.card.model_card import ModelCard
-from iodeep.errors import CardError
+from iodeep.errors import CardError, is_plain
 
 MAX_CARD_BYTES = 1 << 20
 MAX_DEPTH = 32
+MOST_TOLD = 20
+"""Of what is wrong with a card, before the rest is counted."""
+_LINES_AND_JOINERS = "\n\r\t\u00ad\u200c\u200d"
+"""Line ends and tabs, the soft hyphen, and what joins letters in some scripts."""
 
 
 def read_card(path: Path) -> ModelCard:
@@ -42,6 +47,7 @@ def card_of_document(document: Any, origin: str) -> ModelCard:
         raise CardError(f"the card {origin} is not a mapping of fields", found=type(document).__name__)
     try:
         textual = _textual(document)
+        _refuse_unseen(textual, origin, ())
     except (TypeError, ValueError, RecursionError) as error:
         raise CardError(f"the card {origin} holds what no card does: {error}") from error
     try:
@@ -99,17 +105,34 @@ class _PlainLoader(yaml.SafeLoader):
         return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
+def _refuse_unseen(value: Any, origin: str, where: tuple[str, ...]) -> None:
+    """CardError where any text of the document holds what nobody sees."""
+    if isinstance(value, str):
+        unseen = [character for character in value if not is_plain(character, allowed=_LINES_AND_JOINERS)]
+        if unseen:
+            raise CardError(
+                f"the card {origin} is not valid: {'.'.join(where) or 'card'} holds a character that is not seen",
+                found=" ".join(f"U+{ord(each):04X}" for each in unseen[:5]),
+                remedy="Write it in plain text.",
+            )
+    elif isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            _refuse_unseen(inner, origin, (*where, str(key)))
+
+
 def _textual(document: dict[str, Any]) -> dict[str, Any]:
     """YAML reads an unquoted 2026-01-31 as a date; JSON has only text: both are accepted."""
     return dict(json.loads(json.dumps(document, default=str)))
 
 
 def _sentences(error: ValidationError) -> str:
-    return "; ".join(_sentence(dict(problem)) for problem in error.errors(include_url=False))
+    problems = error.errors(include_url=False)
+    told = "; ".join(_sentence(dict(problem)) for problem in problems[:MOST_TOLD])
+    return told if len(problems) <= MOST_TOLD else f"{told}; and {len(problems) - MOST_TOLD} more"
 
 
 def _sentence(problem: dict[str, Any]) -> str:
     field = ".".join(str(step) for step in problem["loc"]) or "card"
     found = problem["input"]
-    shown = f", found {found!r}" if isinstance(found, str | int | float | bool) else ""
+    shown = f", found {found!r:.200}" if isinstance(found, str | int | float | bool) else ""
     return f"{field}: {problem['msg'].removeprefix('Value error, ')}{shown}"

@@ -79,6 +79,6 @@ class Network(CardPart):
         if self.dimensions is not Dimensions.THREE and self.slice_axis in self.mirror_axes:
             raise ValueError("mirror_axes names the slice_axis, along which 2D and 2.5D networks see nothing to mirror")
         names = [*self.files, *self.external_data, *self.trainable]
-        if len(set(names)) != len(names):
-            raise ValueError("a file is named twice")
+        if len({name.casefold() for name in names}) != len(names):
+            raise ValueError("a file is named twice, or two names differ in case alone")
         return self

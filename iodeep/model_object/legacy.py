@@ -13,7 +13,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from iodeep.errors import ObjectError
+from iodeep.errors import ObjectError, plain
 from iodeep.model_object.base64_file import Base64File
 from iodeep.model_object.dicom_file import Location, elements_after, read_header
 from iodeep.model_object.local_files import open_input
@@ -59,7 +59,7 @@ class LegacyFile:
             return ""
         with open_input(self.path) as file:
             file.seek(location.offset)
-            return file.read(min(location.length, limit)).decode("utf-8", "replace").strip(" \0")
+            return plain(file.read(min(location.length, limit)).decode("utf-8", "replace").strip(" \0"))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydicom.uid import generate_uid
 
-from iodeep.errors import ObjectError
+from iodeep.errors import ObjectError, is_plain, plain
 from iodeep.model_object import private_block as block
 from iodeep.model_object.attributes import SIGNATURE_KIND, put_private_header, release_document_attributes
 from iodeep.model_object.dicom_file import read_header
@@ -64,7 +64,13 @@ def read_signature(path: Path) -> Signature:
     value = block.raw_value(header.dataset, block.SIGNATURE)
     key = block.text_value(header.dataset, block.SIGNATURE_KEY)
     stamp = block.raw_value(header.dataset, block.TIMESTAMP) or b""
-    if not statement or not value or not key or len(statement) + len(value) + len(stamp) > MOST_SIGNATURE_BYTES:
+    if (
+        not statement
+        or not value
+        or not key
+        or not is_plain(key)
+        or len(statement) + len(value) + len(stamp) > MOST_SIGNATURE_BYTES
+    ):
         raise ObjectError(
             f"{path.name} is not the signature of a model",
             expected=f"a statement and its signature in the private block {block.CREATOR!r}",

@@ -144,3 +144,23 @@ def test_text_that_harms_who_reads_it_is_refused(tmp_path: Path, text: str, reas
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CardError, match=reason):
         read_card(path)
+
+
+@pytest.mark.parametrize("unseen", ["\x1b[2J", "\x07", "\u202e", "\u200b", "\ufeff", "\u2028"])
+@pytest.mark.parametrize("path", ["name", "summary", "developer/name", "intended_use/purpose"])
+def test_a_text_with_what_nobody_sees_is_refused(document: dict[str, Any], path: str, unseen: str) -> None:
+    with pytest.raises(CardError, match=path.replace("/", ".")) as refused:
+        card_of_document(_with(document, path, f"Brain{unseen}x"), "test")
+    assert f"U+{ord(unseen[0]):04X}" in str(refused.value)
+
+
+def test_files_whose_names_some_systems_take_for_one_are_refused(document: dict[str, Any]) -> None:
+    with pytest.raises(CardError, match="differ in case alone"):
+        card_of_document(_with(document, "network/files", ["net.onnx", "Net.onnx"]), "test")
+
+
+def test_a_card_with_everything_wrong_is_told_shortly(document: dict[str, Any]) -> None:
+    document["inputs"] = [{"name": 1}] * 500
+    with pytest.raises(CardError, match=r"and \d+ more") as refused:
+        card_of_document({**document, "name": "x" * 100_000}, "test")
+    assert len(str(refused.value)) < 10_000
