@@ -163,7 +163,7 @@ def _render_list(console: Console, rows: Iterable[JobRecord]) -> None:
     for row in rows:
         request = row.request
         asked = f"{row.created.astimezone():%Y-%m-%d %H:%M}"
-        what = escape(_words(row))
+        what = escape(f"{'on trial: ' if request.shadow else ''}{_words(row)}")
         shown.add_row(row.job_id, _state(row), request.priority.value, request.series_instance_uid, asked, what)
     console.print(shown if shown.row_count else "No such job.")
 
@@ -177,6 +177,9 @@ def _render_job(console: Console, record: JobRecord) -> None:
         "study": request.study_instance_uid,
         "asked": f"{record.created.astimezone():%Y-%m-%d %H:%M:%S} ({request.origin.value}, {request.priority.value})",
         "by": request.requested_by,
+        "trial": f"of a model that is not approved, with results to {request.results_to} alone"
+        if request.shadow
+        else "",
         "model": " ".join(filter(None, (record.model_name or request.model, record.model_version))),
         "worker": record.worker,
         "attempts": str(record.attempts or ""),

@@ -124,9 +124,13 @@ def test_models_are_taken_from_a_list_as_old_as_the_site_allows(site: Site) -> N
     site.models = ()
 
     assert listed(context) == [model]
-    assert model_with_card(context, policy_of(context), "main", model.sop_instance_uid).card["name"] == "Brain extraction"
+    assert (
+        model_with_card(context, policy_of(context), "main", model.sop_instance_uid).card["name"] == "Brain extraction"
+    )
     ask = SelectionAsk(study_instance_uid=STUDY, series_instance_uid=SERIES)
-    assert decide_without_images(context, policy_of(context), "main", "main", ask)["chosen_uid"] == model.sop_instance_uid
+    assert (
+        decide_without_images(context, policy_of(context), "main", "main", ask)["chosen_uid"] == model.sop_instance_uid
+    )
 
 
 def test_models_are_asked_for_each_time_where_the_site_says_nothing(site: Site) -> None:
