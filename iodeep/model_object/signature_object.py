@@ -76,4 +76,4 @@ def read_signature(path: Path) -> Signature:
             expected=f"a statement and its signature in the private block {block.CREATOR!r}",
             remedy="The archive dropped private elements, or the file was altered: have the model signed again.",
         )
-    return Signature(statement.rstrip(b"\0"), value, key, f"signature {header.text('SOPInstanceUID')}", stamp)
+    return Signature(statement.rstrip(b"\0"), value, key, plain(f"signature {header.text('SOPInstanceUID')}"), stamp)
