@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import shutil
 import sqlite3
@@ -115,6 +116,7 @@ def test_a_model_is_approved_after_every_step_was_taken_and_recorded(site: Site,
         "approved",
     ]
     assert set(history[3]["evidence"]) == {"self-test", "runtime", "provider", "fingerprint", "host"}
+    assert history[4]["evidence"] == {"login": getpass.getuser()}
     assert (history[4]["by"], history[4]["reason"], history[4]["skip_shadow"]) == ("Dr. Lee", WHY[1], True)
     assert "Every record of the register holds" in site.says("states", study)
 

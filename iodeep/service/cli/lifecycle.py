@@ -245,7 +245,8 @@ def _deciding(
     configuration = load_configuration(config)
     signer = asked_signing_key(key, None, configuration) if key else None
     with register_at_terminal(configuration) as register, tempfile.TemporaryDirectory(prefix="iodeep-") as name:
-        who = Decider(name_of(register.rules, signer, by, getpass.getuser()), reason, signer)
+        login = getpass.getuser()
+        who = Decider(name_of(register.rules, signer, by, login), reason, signer, login)
         yield _Deciding(configuration, pacs, register, who, Path(name))
 
 

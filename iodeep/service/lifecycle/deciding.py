@@ -39,6 +39,13 @@ class Decider:
     name: str
     reason: str
     key: SigningKey | None = None
+    login: str = ""
+    """As the system knows them, whatever they call themselves."""
+
+    @property
+    def evidence(self) -> dict[str, str]:
+        """What the record tells of who it was, besides the name."""
+        return {"login": self.login} if self.login else {}
 
     def sign(self, last: StateRecord, to: ModelState) -> PersonalSignature:
         """Their signature for a change of the release with this newest record."""
@@ -122,6 +129,7 @@ def change(
         to,
         by=who.name,
         reason=who.reason,
+        evidence=who.evidence,
         manifest_sha256=release.manifest_sha256,
         skip_shadow=skip_shadow,
         signature=who.sign(last[0], to) if who.key and last else None,
@@ -152,7 +160,7 @@ def roll_back(
     plan = register.rollback_plan(model)
     _check_still_there(archive, plan, workspace)
     signer = who.sign if who.key else None
-    return register.rollback(model, by=who.name, reason=who.reason, signer=signer, planned=plan)
+    return register.rollback(model, by=who.name, reason=who.reason, evidence=who.evidence, signer=signer, planned=plan)
 
 
 def _noticed(around: Surroundings, uid: str, who: Decider) -> tuple[ModelDescriptor, Standing]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from iodeep.service.jobs.database import answering, database_engine, database_ur
 from iodeep.service.lifecycle import table
 from iodeep.service.lifecycle.reading import KEY_FILE
 from iodeep.service.lifecycle.site_register import SiteRegister
-from iodeep.service.private_files import write_private
+from iodeep.service.private_files import open_private, write_private
 from iodeep.trust.lifecycle.chain import SiteKey
 from iodeep.trust.lifecycle.rules import site_rules
 from iodeep.trust.signatures import make_key, read_signing_key
@@ -32,7 +33,10 @@ def open_register(configuration: Configuration, folders: DataFolders, audit: Aud
     """
     settings = configuration.settings.lifecycle or LifecycleSettings()
     rules = site_rules(settings)
-    url = database_url(secret(configuration.settings.serve.jobs.database), folders.database)
+    named = secret(configuration.settings.serve.jobs.database)
+    url = database_url(named, folders.database)
+    if not named:
+        _for_the_folders_owner(folders.database)
     engine = database_engine(url)
     try:
         with answering(engine):
@@ -66,6 +70,15 @@ def _key(engine: sa.Engine, settings: LifecycleSettings, usual: Path) -> SiteKey
             expected="an Ed25519 key in a PEM file without a passphrase",
             remedy="Correct key under [lifecycle] in iodeep.toml; `iodeep signing-key new --no-passphrase` makes one.",
         ) from error
+
+
+def _for_the_folders_owner(database: Path) -> None:
+    """A new SQLite file is the service's, even where root types the first command (SQLite gives what it makes beside it the same owner)."""
+    if not database.exists():
+        try:
+            os.close(open_private(database, os.O_RDWR))
+        except OSError as error:
+            raise LocalStorageError(f"the database {database} cannot be made: {error.strerror}") from error
 
 
 def _make(path: Path) -> None:

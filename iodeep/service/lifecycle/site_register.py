@@ -130,7 +130,14 @@ class SiteRegister:
         return rollback_of(self._ledger(), model)
 
     def rollback(
-        self, model: str, *, by: str, reason: str, signer: Signer | None = None, planned: Rollback | None = None
+        self,
+        model: str,
+        *,
+        by: str,
+        reason: str,
+        evidence: Mapping[str, str] | None = None,
+        signer: Signer | None = None,
+        planned: Rollback | None = None,
     ) -> tuple[Standing, Standing]:
         """Retire the newest approved release of a model and approve the one before it again, both or neither.
 
@@ -138,6 +145,7 @@ class SiteRegister:
         there is none to go back to, something changed meanwhile, or the rules don't allow it.
         """
         plan = planned or self.rollback_plan(model)
+        told = {**(evidence or {}), "rollback": f"from {plan.newest.release.name} to {plan.older.release.name}"}
 
         def following(ledger: Ledger, now: datetime) -> Iterator[StateRecord]:
             if rollback_of(ledger, model) != plan:
@@ -149,7 +157,7 @@ class SiteRegister:
                     signature = signer(case.newest, to) if signer else None
                     restored = to is ModelState.APPROVED
                     uid = case.release.sop_instance_uid
-                    wish = Wish(uid, to, by, reason, _why(plan), signature=signature, rollback=restored)
+                    wish = Wish(uid, to, by, reason, told, signature=signature, rollback=restored)
                     yield self.rules.record(ledger, wish, now)
 
         uids = (plan.newest.release.sop_instance_uid, plan.older.release.sop_instance_uid)
@@ -193,10 +201,6 @@ def _standing(ledger: Ledger, sop_instance_uid: str) -> Standing:
     case = ledger.case(sop_instance_uid)
     assert case is not None  # it was just written, or read
     return case.standing
-
-
-def _why(plan: Rollback) -> dict[str, str]:
-    return {"rollback": f"from {plan.newest.release.name} to {plan.older.release.name}"}
 
 
 def _event(record: StateRecord) -> AuditEvent:

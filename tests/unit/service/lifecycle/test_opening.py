@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,20 @@ def test_the_key_is_made_for_its_owner_alone_and_kept(tmp_path: Path) -> None:
     with opened(tmp_path) as second:
         assert len(second.standings()) == 1
     assert key.read_bytes() == made
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another owner's folder needs root")
+def test_what_root_makes_is_of_the_folders_owner(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+
+    with opened(folder) as site:
+        site.receive(release(), SERVICE, "it arrived")
+
+        assert {path.name: path.stat().st_uid for path in folder.iterdir() if path.is_file()} == dict.fromkeys(
+            ("jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", KEY_FILE), 12345
+        )
 
 
 def test_a_lost_key_is_not_made_anew_beside_records_that_it_signed(tmp_path: Path) -> None:
