@@ -187,11 +187,17 @@ def test_what_the_service_runs_follows_the_register_and_not_the_archive(
         assert refused.failure
         assert "never registered at this site" in refused.failure.problem
 
-        hospital.says("approve", older, *WHY, "--skip-shadow")
-        done = hospital.job()
-        assert (done.state, done.model_version) == (JobState.DONE, "1.0.2"), done.failure
-        assert hospital.results_in(hospital.main) == ["SEG", "SR"]
+        assert hospital.trials() == []
 
+        hospital.says("shadow", older, *WHY)
+        refused = hospital.job()
+        (trial,) = hospital.trials()
+        assert refused.failure
+        assert (refused.state, "runs as a shadow only" in refused.failure.problem) == (JobState.REFUSED, True)
+        assert (trial.state, trial.model_version) == (JobState.DONE, "1.0.2"), trial.failure
+        assert (hospital.results_in(hospital.main), hospital.results_in(hospital.research)) == ([], ["SEG", "SR"])
+
+        hospital.says("approve", older, *WHY)
         newer = hospital.store(newer_release(hospital))
         hospital.says("shadow", newer, *WHY)
         beside = hospital.job()
@@ -228,3 +234,5 @@ def test_what_the_service_runs_follows_the_register_and_not_the_archive(
         assert (again.state, "in quarantine" in again.failure.problem) == (JobState.REFUSED, True)
         assert hospital.results_in(hospital.main) == []
     assert [alert for alert in hospital.alerts() if "REPLACED" in alert]
+    listed = hospital.says("models", "--pacs", "main")["models"]
+    assert {each["version"]: each["state"] for each in listed} == {"1.0.2": "quarantined", "1.1.0": "retired"}

@@ -20,10 +20,11 @@ from iodeep.ports import Archive, Level, Wanted
 from iodeep.selection import ModelRow, list_models
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, size, table
-from iodeep.service.configuration import load_configuration
+from iodeep.service.configuration import Configuration, data_folder, load_configuration
 from iodeep.service.library import fetch_model, local_model, read_model, study_of_model
 from iodeep.service.packing import pack_network
 from iodeep.service.selecting import policy_for_commands
+from iodeep.service.serving.context import DataFolders
 from iodeep.service.storing import dicom_files, store_and_prove
 from iodeep.service.subjects import is_uid
 from iodeep.service.trusting import policy_of
@@ -164,7 +165,7 @@ def list_archive(
             judged=policy.judge(archive, configuration.cache).judged,
             progress=progress,
         )
-        states = policy.admission.states() if policy.admission else None
+        states = policy.admission.states() if policy.admission else _states_here(configuration)
         archive_name = archive.name
     output.answer(
         {"archive": archive_name, "models": [_row_document(row, states) for row in rows]},
@@ -174,6 +175,13 @@ def list_archive(
 
 States = Mapping[str, str] | None
 """Where each release stands, by SOP Instance UID; None where no register is asked."""
+
+
+def _states_here(configuration: Configuration) -> States:
+    """What a service has registered on this machine, where one has run and its user asks."""
+    from iodeep.service.lifecycle.reading import read_states
+
+    return read_states(configuration, DataFolders(data_folder(configuration), configuration.settings.serve))
 
 
 def _row_document(row: ModelRow, states: States) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class RegisterAtHand:
         manifest_sha256: str = "",
         skip_shadow: bool = False,
         signature: PersonalSignature | None = None,
+        signed_in: bool = False,
     ) -> Standing:
         """Change a state, where the rules allow it."""
         return self._opened().change(
@@ -112,6 +113,7 @@ class RegisterAtHand:
             manifest_sha256=manifest_sha256,
             skip_shadow=skip_shadow,
             signature=signature,
+            signed_in=signed_in,
         )
 
     def note(
@@ -170,3 +172,19 @@ def register_at_hand(configuration: Configuration, folders: DataFolders, audit: 
     elsewhere = secret(configuration.settings.serve.jobs.database)
     key = settings.key.expanduser() if settings.key else folders.root / KEY_FILE
     return RegisterAtHand(whole, None if elsewhere else folders.database, key)
+
+
+def read_states(configuration: Configuration, folders: DataFolders) -> Mapping[str, str] | None:
+    """The state of each release, by SOP Instance UID, in this machine's file; None where there is none, or it is not ours to read.
+
+    Errors: :class:`iodeep.errors.IntegrityError` where it was altered.
+    """
+    settings = configuration.settings.lifecycle or LifecycleSettings()
+    path = settings.key.expanduser() if settings.key else folders.root / KEY_FILE
+    if configuration.settings.serve.jobs.database or not folders.database.exists():
+        return None
+    try:
+        key, found = SiteKey(read_signing_key(path)), read_file(folders.database)
+    except (InputError, sqlite3.Error):
+        return None
+    return {case.release.sop_instance_uid: case.state.value for case in key.read(*found).cases}
