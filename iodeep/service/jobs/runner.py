@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 PROGRESS_S = 0.5
 """No progress is written sooner after another."""
 NOT_OURS = "not ours"
-ELSEWHERE_S = 2.0
+ELSEWHERE_S = 0.5
 """How long a job that another host has to do is left to it, before it is looked at here again."""
 _PAUSE_S = (0.1, 2.0)
 T = TypeVar("T")

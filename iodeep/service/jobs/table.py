@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from iodeep.errors import InputError
+from iodeep.errors import InputError, SelfTestError
 from iodeep.service.jobs.database import jobs
 from iodeep.service.jobs.record import JobFilter, JobRecord, JobState
 from iodeep.service.jobs.request import JobRequest
@@ -131,11 +131,18 @@ class JobTable:
         with self.engine.connect() as connection:
             return [(job_id, step) for job_id, step in connection.execute(query)]
 
-    def to_try_again(self, moment: float) -> Sequence[tuple[str, str]]:
-        """Jobs whose next try is due, with the step that it begins with."""
+    def to_try_again(self, moment: float, left_by: str = "") -> Sequence[tuple[str, str]]:
+        """Jobs whose next try is due, with the step that it begins with.
+
+        ``left_by``: without those whose model failed its self-test on this host (``%``: on any).
+        """
         query = sa.select(jobs.c.job_id, jobs.c.step).where(
             jobs.c.state == JobState.RETRYING.value, jobs.c.next_try <= moment
         )
+        if left_by:
+            self_test = sa.func.coalesce(jobs.c.failure, "").contains(SelfTestError.__name__)
+            there = sa.true() if left_by == "%" else jobs.c.worker.startswith(f"{left_by}/", autoescape=True)
+            query = query.where(~sa.and_(self_test, there))
         with self.engine.connect() as connection:
             return [(job_id, step) for job_id, step in connection.execute(query)]
 

@@ -17,10 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from iodeep.serve_settings import JobSettings
 from iodeep.service.jobs.database import jobs
 from iodeep.service.jobs.durable import DurableWorker, once
-from iodeep.service.jobs.heart import STOPPED, Heart
+from iodeep.service.jobs.heart import STOPPED, Heart, other_hosts
 from iodeep.service.jobs.kept_board import KeptBoard, begin_again, finish_rewind
 from iodeep.service.jobs.record import JobState, Step
-from iodeep.service.jobs.runner import MakeSteps, Runner, Running
+from iodeep.service.jobs.runner import MakeSteps, Runner, Running, host_of
 
 log = logging.getLogger(__name__)
 
@@ -91,14 +91,14 @@ class Worker:
         try:
             if self._is_due("beat", self._heart.every_s):
                 self._beat()
+            if self._is_due("keep", KEEP_S):
+                self._keep()
             if self._free.is_set():
                 self._take()
                 self._rest_if_idle()
             else:
                 self._since_work = time.monotonic()
                 self._look_after()
-            if self._is_due("keep", KEEP_S):
-                self._keep()
             if self._is_due("tidy", TIDY_S):
                 self._tidy()
         except SQLAlchemyError as error:
@@ -152,10 +152,17 @@ class Worker:
         if self._free.is_set() and self._is_due("own", OWN_S):
             self._durable.give_back([self._name])
         table, durable, now = self._board.table, self._board.durable, time.time()
-        for job_id, step in table.to_try_again(now):
+        for job_id, step in table.to_try_again(now, self._left_by()):
             begin_again(table, durable, job_id, (JobState.RETRYING,), STEPS.index(step) + 1)
         for job_id, number in table.to_rewind(now - LEFT_S):
             finish_rewind(table, durable, job_id, number)
+
+    def _left_by(self) -> str:
+        """Whose jobs are left to others: what failed its self-test here is for another host, which takes it as soon as it is free."""
+        host = host_of(self._name)
+        if not other_hosts(self._board.engine, host):
+            return ""
+        return host if self._free.is_set() else "%"
 
     def _tidy(self) -> None:
         """Forget what is too old."""
