@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from iodeep.card import ModelCard
 from iodeep.model_object.local_files import storage_errors
 from iodeep.packing.exporting.card_file import write_card
-from iodeep.packing.exporting.inference import MODELS, Inference, inference_config
+from iodeep.packing.exporting.inference import MODELS, Inference, inference_config, is_averaged
 from iodeep.packing.exporting.metadata import metadata
+from iodeep.packing.exporting.trainable import STATE, Trained, trained_of
 from iodeep.packing.exporting.words import readme
 
 ONLY_NETWORK = "model.onnx"
@@ -54,6 +55,8 @@ def write_bundle(source: BundleSource, folder: Path) -> tuple[str, ...]:
             (folder / each).mkdir()
         for name, path in source.files.items():
             shutil.copyfile(path, folder / MODELS / names[name])
+        if trained := _trained(source)[0]:
+            trained.write_state(folder / MODELS)
         _write_json(folder / "configs" / "inference.json", inference.document)
         _write_json(folder / "configs" / "metadata.json", metadata(source.card, source.channels))
         (folder / "docs" / "README.md").write_text(readme(source.card, source.origin, inference.unsaid), "utf-8")
@@ -64,7 +67,17 @@ def write_bundle(source: BundleSource, folder: Path) -> tuple[str, ...]:
 
 def _inference(source: BundleSource) -> Inference:
     names = source.names()
-    return inference_config(source.card, [names[name] for name in source.card.network.files], source.channels)
+    trained, problem = _trained(source)
+    networks = [names[name] for name in source.card.network.files]
+    inference = inference_config(source.card, networks, source.channels, trained)
+    return replace(inference, unsaid=(*inference.unsaid, *filter(None, [problem])))
+
+
+def _trained(source: BundleSource) -> tuple[Trained | None, str]:
+    """The trainable form that ``inference.json`` takes; None and why not."""
+    if STATE in source.files or (is_averaged(source.card) and source.card.network.trainable):
+        return None, "The trainable form lies in models as it is."
+    return trained_of(source.card, source.files)
 
 
 def _licence(card: ModelCard) -> str:

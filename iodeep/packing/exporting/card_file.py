@@ -20,13 +20,7 @@ def card_yaml(card: ModelCard, origin: tuple[str, ...] = ()) -> str:
     document |= card.model_dump(mode="json", exclude_defaults=True)
     document["version"] = str(card.version)
     comment = "".join(f"# {line}\n" for line in origin)
-    readable = _dumped(document, allow_unicode=True)
-    # PyYAML writes a few characters as they are that its own reader takes for something else, such as a byte order mark.
-    return comment + (readable if yaml.safe_load(readable) == document else _dumped(document, allow_unicode=False))
-
-
-def _dumped(document: dict[str, Any], *, allow_unicode: bool) -> str:
-    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=allow_unicode, width=120))
+    return comment + str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120))
 
 
 def write_card(card: ModelCard, folder: Path, origin: tuple[str, ...] = ()) -> Path:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any
 
-from iodeep.card import FillHoles, LargestComponent, ModelCard, Patches, Resize, SegmentationOutput
+from iodeep.card import FillHoles, Interpolation, LargestComponent, ModelCard, Patches, Resize, SegmentationOutput
 from iodeep.packing.exporting.plain import tensor_name
 from iodeep.packing.exporting.preprocessing import IMAGE, Said, Transform, beside, input_keys, preprocessing
+from iodeep.packing.exporting.trainable import STATE, Trained
 
 PRED = "pred"
 MODELS = "models"
@@ -27,8 +28,13 @@ class Inference:
     unsaid: tuple[str, ...]
 
 
-def inference_config(card: ModelCard, networks: Sequence[str], channels: int | None) -> Inference:
-    """``networks``: the files in ``models``; ``channels``: of the segmentation's tensor, None where it does not tell."""
+def inference_config(
+    card: ModelCard, networks: Sequence[str], channels: int | None, trained: Trained | None = None
+) -> Inference:
+    """``networks``: the files in ``models``; ``channels``: of the segmentation's tensor, None where it does not tell.
+
+    ``trained``: the same network as MONAI builds it itself, which is then taken.
+    """
     before = list(preprocessing(card))
     after = list(_postprocessing(card, channels))
     unsaid = [each.unsaid for each in (*before, *_around(card), *after) if each.unsaid]
@@ -42,7 +48,7 @@ def inference_config(card: ModelCard, networks: Sequence[str], channels: int | N
         "preprocessing": _compose(before),
         "dataset": {"_target_": "Dataset", "data": "$@series", "transform": "@preprocessing"},
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
-        **_network(card, networks),
+        **(_trained_network(trained) if trained else _network(card, networks)),
         "inferer": _inferer(card),
         "postprocessing": _compose(after),
         "evaluator": {
@@ -52,6 +58,7 @@ def inference_config(card: ModelCard, networks: Sequence[str], channels: int | N
             "network": "@network",
             "inferer": "@inferer",
             "postprocessing": "@postprocessing",
+            **({"val_handlers": "@handlers"} if trained else {}),
         },
         "initialize": ["$monai.utils.set_determinism(0)"],
         "run": ["$@evaluator.run()"],
@@ -76,7 +83,7 @@ def _network(card: ModelCard, networks: Sequence[str]) -> dict[str, Any]:
     output = card.segmentation.tensor if card.segmentation else card.classifications[0].tensor
     paths = ", ".join(f"@bundle_root + '/{MODELS}/{name}'" for name in networks)
     one = "torch.from_numpy(session.run([@output_tensor], {@input_tensor: part.cpu().numpy()})[0])"
-    if _is_averaged(card):
+    if is_averaged(card):
         mirrorings = list(_mirrorings(card))
         said = "told(session, torch.flip(image, axes))"
         again = f"torch.flip({_activated(said, card) if _activates(card) == 'each' else said}, axes)"
@@ -93,7 +100,18 @@ def _network(card: ModelCard, networks: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _is_averaged(card: ModelCard) -> bool:
+def _trained_network(trained: Trained) -> dict[str, Any]:
+    """MONAI's own class, with the weights of ``model.pt``."""
+    load = {"load_path": f"$@bundle_root + '/{MODELS}/{STATE}'", "load_dict": {"model": "@network"}}
+    return {
+        "network_def": trained.component(),
+        "network": "$@network_def.to(@device)",
+        "handlers": [{"_target_": "CheckpointLoader", **load}],
+    }
+
+
+def is_averaged(card: ModelCard) -> bool:
+    """Whether several outputs become one: of networks, or of mirrorings."""
     return len(card.network.files) > 1 or bool(card.network.mirror_axes)
 
 
@@ -159,7 +177,7 @@ def _around(card: ModelCard) -> Iterator[Said]:
         yield from _around_windows(card, network.inference)
     if output and output.decode == "nested":
         yield Said(unsaid="segments that include each other: MONAI gives each one by its own threshold.")
-    if output and output.restoration:
+    if output and output.restoration and not _is_brought_back_so(card, output.restoration.interpolation):
         yield Said(
             unsaid="channels are brought back onto the first series as they went to the network's grid by MONAI, and by "
             f"{output.restoration.interpolation.value} interpolation by the card."
@@ -169,13 +187,23 @@ def _around(card: ModelCard) -> Iterator[Said]:
         yield Said(unsaid=f"classifications beside the first output are left out: {told}.")
 
 
+def _is_brought_back_so(card: ModelCard, interpolation: Interpolation) -> bool:
+    """Whether every step to the network's grid interpolates so: MONAI goes back as it came."""
+    modes = {
+        step["mode"] for said in preprocessing(card) if (step := said.transform) and step["_target_"] in _RESAMPLING
+    }
+    return modes <= (
+        {"bilinear", "trilinear"} if interpolation is Interpolation.LINEAR else {"nearest", "nearest-exact"}
+    )
+
+
 def _around_windows(card: ModelCard, windows: Patches) -> Iterator[Said]:
     output = card.segmentation
     if windows.blending == "gaussian_on_voxel":
         yield Said(unsaid="patches: MONAI's Gaussian peaks in the middle of a window, not on a voxel.")
     if windows.blending != "constant" and windows.least_weight != _LEAST_WEIGHT:
         yield Said(unsaid=f"patches: MONAI raises the weights at the edges of a window to {_LEAST_WEIGHT}.")
-    activated = output is not None and output.activation != "none" and not _is_averaged(card)
+    activated = output is not None and output.activation != "none" and not is_averaged(card)
     if output and activated and windows.overlap > 0 and output.activate == "each":
         yield Said(
             unsaid=f"patches that overlap are averaged before {output.activation} by MONAI, and after it by the card."
@@ -187,7 +215,7 @@ def _postprocessing(card: ModelCard, channels: int | None) -> Iterator[Said]:
     output = card.segmentation
     activation = (output or card.classifications[0]).activation
     activated = [] if activation == "none" else [_said("Activationsd", **{activation: True})]
-    inside = _activates(card) == "each" and _is_averaged(card)
+    inside = _activates(card) == "each" and is_averaged(card)
     if output is None or not output.restoration:
         yield from activated if not inside else []
     if output is None:
@@ -258,7 +286,6 @@ def _back(card: ModelCard, *, labels: bool) -> Iterator[Said]:
         transform="@preprocessing",
         orig_keys=IMAGE,
         nearest_interp=not exact,
-        to_tensor=True,
     )
 
 

@@ -66,7 +66,6 @@ def called(name: str, **arguments: Any) -> Transform:
 def _loading(card: ModelCard) -> Iterator[Said]:
     keys = input_keys(card)
     yield Said({"_target_": "LoadImaged", "keys": keys, "image_only": True, "ensure_channel_first": True})
-    yield Said({"_target_": "EnsureTyped", "keys": keys, "dtype": "$torch.float32"})
     if len(keys) > 1:
         first, *others = keys
         yield Said(
