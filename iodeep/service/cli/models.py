@@ -1,4 +1,4 @@
-"""Commands about model objects: pack, store, list, show, verify, fetch."""
+"""Commands about model objects: store, list, show, verify, fetch."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from iodeep.card import card_document, read_card
+from iodeep.card import card_document
 from iodeep.errors import ExitCode, InputError
 from iodeep.inference import Engine
-from iodeep.model_object import DEFAULT_PART_SIZE, ModelDescriptor
+from iodeep.model_object import ModelDescriptor
 from iodeep.ports import Archive, Level, Wanted
 from iodeep.selection import ModelRow, list_models
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, size, table
 from iodeep.service.configuration import Configuration, data_folder, load_configuration
 from iodeep.service.library import fetch_model, local_model, read_model, study_of_model
-from iodeep.service.packing import pack_network
 from iodeep.service.selecting import policy_for_commands
 from iodeep.service.serving.context import DataFolders
 from iodeep.service.storing import dicom_files, store_and_prove
@@ -30,78 +29,6 @@ from iodeep.service.subjects import is_uid
 from iodeep.service.trusting import policy_of
 from iodeep.service.verifying import verify_model
 from pacs_bridge import open_archive
-
-
-def pack(
-    network: Annotated[Path, typer.Argument(help="An ONNX file, or a folder with all files that the card names.")],
-    card: Annotated[Path, typer.Option("--card", help="The model card, as YAML (docs/card.md).")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write the object to; made if it doesn't exist.")],
-    self_test: Annotated[
-        Path | None,
-        typer.Option(
-            "--self-test", help="A series to make the self-test from, in small; a phantom is used without it."
-        ),
-    ] = None,
-    part_size: Annotated[
-        int | None, typer.Option("--part-size", min=1024, help="Bytes of payload in one part; 64 MiB without it.")
-    ] = None,
-    despite_privacy: Annotated[
-        str | None,
-        typer.Option(
-            "--despite-privacy",
-            help="Why what looks like a patient's data is none; recorded in the object where something does.",
-        ),
-    ] = None,
-    for_pacs: Annotated[
-        str | None, typer.Option("--for", help="Pack for this archive: its max_part_size is kept to.")
-    ] = None,
-    config: options.Config = None,
-    json: options.Json = False,
-) -> None:
-    """Turn a trained network into a model object, and read it back.
-
-    The network's structure is checked, its self-test recorded, every byte put under a digest. The object is one DICOM
-    study: a small descriptor, and parts that carry the files. Nothing is sent anywhere: `iodeep store` does that.
-    A network, card or self-test that seems to say who a patient is is refused.
-
-    Example: `iodeep pack brain.onnx --card card.yaml --out brain-object`
-    """
-    output = Output(json)
-    settings = load_configuration(config).settings
-    largest = settings.archive(for_pacs).max_part_size if for_pacs else DEFAULT_PART_SIZE
-    with output.progress() as progress, Engine(settings.run) as engine:
-        packed = pack_network(
-            network,
-            read_card(card),
-            out,
-            engine,
-            self_test_series=self_test,
-            despite_privacy=despite_privacy,
-            part_size=min(part_size or largest, largest) if for_pacs else part_size or largest,
-            progress=progress,
-        )
-    model = packed.model
-    document = {
-        "descriptor": str(model.descriptor),
-        "parts": [str(path) for path in model.parts],
-        "study_instance_uid": model.study_instance_uid,
-        "sop_instance_uid": model.identity.sop_instance_uid,
-        "device_uid": model.identity.device_uid,
-        "manifest_sha256": model.identity.manifest_sha256,
-        "payload_bytes": model.total_bytes,
-        "engine": packed.engine,
-    }
-
-    def render(console: Console) -> None:
-        name = escape(f"{model.identity.name} {model.identity.version}")
-        console.print(f"{name}: {size(model.total_bytes)} in {escape(str(out))}")
-        console.print(f"  descriptor  {model.descriptor.name}")
-        console.print(f"  parts       {len(model.parts)}")
-        console.print(f"  study       {model.study_instance_uid}")
-        console.print(f"  manifest    sha256 {model.identity.manifest_sha256}")
-        console.print(f"Read back and verified. Next: iodeep store {escape(str(out))} --to PACS")
-
-    output.answer(document, render)
 
 
 def store(
@@ -301,6 +228,7 @@ def _descriptor_document(descriptor: ModelDescriptor) -> dict[str, Any]:
         "payload_bytes": descriptor.total_bytes,
         "self_test": descriptor.self_test is not None,
         "packed_despite": manifest.packed_despite,
+        "imported": manifest.imported,
     }
 
 
@@ -326,6 +254,7 @@ def _render_descriptor(console: Console, descriptor: ModelDescriptor) -> None:
         "licence": f"{card.licence.spdx}, {card.licence.source}",
         "parents": "\n".join(card.parents),
         "packed despite": manifest.packed_despite,
+        "imported": manifest.imported,
         "self-test": "carried" if descriptor.self_test else "none",
         "packed": f"{manifest.packed_at:%Y-%m-%d %H:%M} by {manifest.packer.name} {manifest.packer.version}",
         "patient ID": descriptor.patient_id,
