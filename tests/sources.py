@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -78,6 +81,14 @@ class Trained:
     @property
     def script(self) -> Path:
         return self.folder / "model.ts"
+
+
+@cache
+def trained_once() -> Trained:
+    """The same for every test of a run; its folder goes with the run."""
+    kept = TemporaryDirectory(prefix="iodeep-test-")
+    atexit.register(kept.cleanup)
+    return trained(Path(kept.name))
 
 
 def trained(folder: Path, steps: int = 20) -> Trained:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from iodeep.errors import InputError
+from iodeep.packing.importing.architectures import CLASSIFIERS
 from iodeep.packing.importing.imported import ImportedNetwork, Question
 from iodeep.packing.importing.importer import Importer
 from iodeep.packing.importing.monai_bundle.bundle import Bundle, read_bundle
@@ -76,6 +77,12 @@ def _said(bundle: Bundle) -> dict[str, Any]:
             "the bundle's network is not one of three dimensions",
             expected="spatial_dims 3",
             remedy="Pack it as ONNX, TorchScript or a state dict with a card that says dimensions: 2D.",
+        )
+    if bundle.architecture and bundle.architecture.name in CLASSIFIERS:
+        raise InputError(
+            f"the bundle's network {bundle.architecture.name} classifies, and a bundle does not say what its classes mean",
+            expected="a network that segments",
+            remedy="Pack its state dict with architecture.json and a card that says the classes.",
         )
     metadata = bundle.metadata
     modality = {"modality": metadata.modality} if metadata.modality else {}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sources import Trained, trained
+from tests.sources import Trained, trained_once
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained(tmp_path_factory.mktemp("trained"))
+def weights() -> Trained:
+    return trained_once()
