@@ -223,6 +223,9 @@ def test_records_are_in_the_archive_and_tell_where_the_database_is_an_older_one(
         path.unlink()
     shutil.copy(site.folder / "older.sqlite", database)
 
+    older = site.says("states", study, code=ExitCode.NOT_TRUSTED)
+    assert "an older one than this machine has seen" in older
+    (site.folder / "data" / "register.seen").unlink()
     assert site.state(study) == "approved"
     lost = site.says("states", study, "--pacs", "main", code=ExitCode.NOT_TRUSTED)
     assert f"has lost 1 records of {NAME} 1.1.0" in lost

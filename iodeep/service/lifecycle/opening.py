@@ -14,6 +14,7 @@ from iodeep.service.audit import AuditSink
 from iodeep.service.configuration import Configuration, secret
 from iodeep.service.jobs.database import answering, database_engine, database_url, make_tables
 from iodeep.service.lifecycle import table
+from iodeep.service.lifecycle.newest_seen import NewestSeen
 from iodeep.service.lifecycle.reading import KEY_FILE
 from iodeep.service.lifecycle.site_register import SiteRegister
 from iodeep.service.private_files import open_private, write_private
@@ -46,7 +47,7 @@ def open_register(configuration: Configuration, folders: DataFolders, audit: Aud
     except BaseException:
         engine.dispose()
         raise
-    return SiteRegister(engine, key, rules, audit)
+    return SiteRegister(engine, key, rules, audit, NewestSeen(folders.root, key.type_and_id))
 
 
 def _key(engine: sa.Engine, settings: LifecycleSettings, usual: Path) -> SiteKey:

@@ -17,6 +17,7 @@ from iodeep.errors import InputError
 from iodeep.lifecycle_settings import LifecycleSettings
 from iodeep.service.audit import AuditSink
 from iodeep.service.configuration import Configuration, secret
+from iodeep.service.lifecycle.newest_seen import NewestSeen
 from iodeep.trust.lifecycle import ModelState, PersonalSignature, RegisteredRelease, Standing, StateRecord
 from iodeep.trust.lifecycle.chain import ChainEnd, SignedRecord, SiteKey
 from iodeep.trust.lifecycle.ledger import Ledger
@@ -49,6 +50,19 @@ def read_file(database: Path) -> tuple[list[SignedRecord], ChainEnd | None]:
             else:
                 end = ChainEnd(sequence, text, value)
     return found, end
+
+
+def read_ledger(database: Path, key: SiteKey) -> Ledger:
+    """The ledger of the register in an SQLite file of the data folder: its chain holds, and is no older one than was seen here.
+
+    Raises :class:`sqlite3.Error`; IntegrityError where it was altered.
+    """
+    seen = NewestSeen(database.parent, key.type_and_id)
+    mark = seen.mark()
+    signed, end = read_file(database)
+    ledger = key.read(signed, end)
+    seen.check(mark, signed)
+    return ledger
 
 
 def bytes_of_digits(digits: str) -> bytes:
@@ -147,13 +161,12 @@ class RegisterAtHand:
         try:
             if self._key is None:
                 self._key = SiteKey(read_signing_key(self._key_file))
-            found = read_file(self._database)
+            return read_ledger(self._database, self._key)
         except (
             InputError,
             sqlite3.Error,
         ):  # no file or key yet, or not ours to read: the whole register says what is wrong
             return None
-        return self._key.read(*found)
 
 
 def register_at_hand(configuration: Configuration, folders: DataFolders, audit: AuditSink) -> RegisterAtHand:
@@ -184,7 +197,7 @@ def read_states(configuration: Configuration, folders: DataFolders) -> Mapping[s
     if configuration.settings.serve.jobs.database or not folders.database.exists():
         return None
     try:
-        key, found = SiteKey(read_signing_key(path)), read_file(folders.database)
+        ledger = read_ledger(folders.database, SiteKey(read_signing_key(path)))
     except (InputError, sqlite3.Error):
         return None
-    return {case.release.sop_instance_uid: case.state.value for case in key.read(*found).cases}
+    return {case.release.sop_instance_uid: case.state.value for case in ledger.cases}

@@ -15,6 +15,7 @@ from iodeep.errors import NotTrustedError
 from iodeep.service.audit import AuditEvent, AuditSink, EventKind, Outcome
 from iodeep.service.jobs.database import answering
 from iodeep.service.lifecycle import table
+from iodeep.service.lifecycle.newest_seen import NewestSeen
 from iodeep.trust.lifecycle import ModelState, PersonalSignature, RegisteredRelease, Standing, StateRecord
 from iodeep.trust.lifecycle.chain import SignedRecord, SiteKey
 from iodeep.trust.lifecycle.ledger import Ledger
@@ -27,8 +28,11 @@ Signer = Callable[[StateRecord, ModelState], PersonalSignature]
 class SiteRegister:
     """The register (:class:`iodeep.trust.lifecycle.Register`) in a database; several threads, processes and hosts may use it."""
 
-    def __init__(self, engine: sa.Engine, key: SiteKey, rules: SiteRules, audit: AuditSink) -> None:
+    def __init__(
+        self, engine: sa.Engine, key: SiteKey, rules: SiteRules, audit: AuditSink, seen: NewestSeen | None = None
+    ) -> None:
         self._engine = engine
+        self._seen = seen
         self._key = key
         self._audit = audit
         self.rules = rules
@@ -59,8 +63,7 @@ class SiteRegister:
     def signed_history(self, sop_instance_uid: str) -> tuple[tuple[StateRecord, SignedRecord], ...]:
         """Every record of a release with what the site signed."""
         with answering(self._engine), self._engine.connect() as connection:
-            signed, end = table.read_all(connection)
-        self._key.read(signed, end)
+            signed = self._read(connection)[1]
         pairs = ((self._key.read_record(each, ""), each) for each in signed)
         return tuple(pair for pair in pairs if pair[0].release.sop_instance_uid == sop_instance_uid)
 
@@ -180,13 +183,23 @@ class SiteRegister:
 
     def _ledger(self) -> Ledger:
         with answering(self._engine), self._engine.connect() as connection:
-            return self._key.read(*table.read_all(connection))
+            return self._read(connection)[0]
+
+    def _read(self, connection: sa.Connection) -> tuple[Ledger, list[SignedRecord]]:
+        """The ledger of a chain that holds, and is no older one than this machine has seen; and the chain."""
+        mark = self._seen.mark() if self._seen else None
+        signed, end = table.read_all(connection)
+        ledger = self._key.read(signed, end)
+        if self._seen is not None and mark is not None:
+            self._seen.check(mark, signed)
+            self._seen.keep(ledger)
+        return ledger, signed
 
     def _appended(self, following: Callable[[Ledger, datetime], Iterator[StateRecord]]) -> Ledger:
         """The ledger with the records that follow, which are kept by then."""
         with answering(self._engine), self._engine.begin() as connection:
             table.begin_change(connection)
-            ledger = self._key.read(*table.read_all(connection))
+            ledger = self._read(connection)[0]
             added: list[tuple[int, SignedRecord]] = []
             for record in following(ledger, datetime.now(UTC)):
                 ledger.add(record)
@@ -194,6 +207,8 @@ class SiteRegister:
                 self._audit.record(_event(record))
             if added:
                 table.append(connection, added, self._key.end_of(ledger))
+        if self._seen is not None:
+            self._seen.keep(ledger)
         return ledger
 
 

@@ -1,8 +1,8 @@
 """The chain of signed records, and its end: read as a whole, or not at all.
 
 Each record is signed by the site's key and names the one before it, and the number and digest of the last one are signed
-too: so a record that was altered, lost, added or moved is noticed wherever it stands. Only who puts an older chain back as
-a whole isn't noticed here: the audit log and the copies in the archive tell that.
+too: so a record that was altered, lost, added or moved is noticed wherever it stands. Only that an older chain was put
+back as a whole isn't noticed here, but by who remembers a newer one.
 """
 
 from __future__ import annotations

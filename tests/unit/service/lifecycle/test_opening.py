@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from iodeep.errors import SettingsError
+from iodeep.errors import IntegrityError, SettingsError
 from iodeep.serve_settings import ServeSettings
 from iodeep.service.configuration import Configuration
+from iodeep.service.lifecycle.newest_seen import FILE, LOCK
 from iodeep.service.lifecycle.opening import open_register
-from iodeep.service.lifecycle.reading import KEY_FILE
+from iodeep.service.lifecycle.reading import KEY_FILE, read_states
 from iodeep.service.lifecycle.site_register import SiteRegister
 from iodeep.service.serving.composition import folders_of
 from iodeep.settings import Settings
-from iodeep.trust.lifecycle import SERVICE
+from iodeep.trust.lifecycle import SERVICE, ModelState
 from iodeep.trust.signatures import make_key
-from tests.unit.service.lifecycle.registers import Events, Somebody, release
+from tests.unit.service.lifecycle.registers import Events, Somebody, change, release, to_self_tested
+
+
+def configured(folder: Path, **lifecycle: Any) -> Configuration:
+    settings = Settings.model_validate({"serve": ServeSettings(data=folder), "lifecycle": lifecycle or None})
+    return Configuration(settings, None, folder / "cache")
 
 
 def opened(folder: Path, **lifecycle: Any) -> SiteRegister:
-    settings = Settings.model_validate({"serve": ServeSettings(data=folder), "lifecycle": lifecycle or None})
-    configuration = Configuration(settings, None, folder / "cache")
+    configuration = configured(folder, **lifecycle)
     return open_register(configuration, folders_of(configuration), Events())
 
 
@@ -49,7 +55,7 @@ def test_what_root_makes_is_of_the_folders_owner(tmp_path: Path) -> None:
         site.receive(release(), SERVICE, "it arrived")
 
         assert {path.name: path.stat().st_uid for path in folder.iterdir() if path.is_file()} == dict.fromkeys(
-            ("jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", KEY_FILE), 12345
+            ("jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", KEY_FILE, FILE, LOCK), 12345
         )
 
 
@@ -97,6 +103,61 @@ def test_two_people_with_one_key_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="have the same key"):
         opened(tmp_path, approvals=2, people=[person.model_dump() for person in people])
+
+
+def test_an_older_database_is_refused_until_somebody_says_that_it_is_meant(tmp_path: Path) -> None:
+    """Its chain holds; but this machine has seen a newer one."""
+    older = tmp_path / "older.sqlite"
+    with opened(tmp_path) as site:
+        to_self_tested(site, release())
+        change(site, release(), ModelState.APPROVED, skip_shadow=True)
+        with sqlite3.connect(tmp_path / "jobs.sqlite") as database, sqlite3.connect(older) as copy:
+            database.backup(copy)
+        for connection in (database, copy):
+            connection.close()
+        change(site, release(), ModelState.QUARANTINED)
+        assert len(site.history(release().sop_instance_uid)) == 6
+    for path in tmp_path.glob("jobs.sqlite*"):
+        path.unlink()
+    older.rename(tmp_path / "jobs.sqlite")
+
+    with opened(tmp_path) as site:
+        for ask in (site.standings, lambda: change(site, release(), ModelState.RETIRED)):
+            with pytest.raises(IntegrityError, match="an older one than this machine has seen"):
+                ask()
+    with pytest.raises(IntegrityError, match="an older one"):
+        read_states(configured(tmp_path), folders_of(configured(tmp_path)))
+    (tmp_path / FILE).unlink()
+    with opened(tmp_path) as site:
+        assert site.standings()[0].state is ModelState.APPROVED
+
+
+def test_another_history_of_the_same_length_is_refused(tmp_path: Path) -> None:
+    with opened(tmp_path) as site:
+        site.receive(release(), SERVICE, "it arrived")
+    for path in tmp_path.glob("jobs.sqlite*"):
+        path.rename(tmp_path / f"kept-{path.name}")
+    seen = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).unlink()
+    with opened(tmp_path) as site:
+        site.receive(release(), SERVICE, "it arrived otherwise")
+    (tmp_path / FILE).write_bytes(seen)
+
+    with opened(tmp_path) as site, pytest.raises(IntegrityError, match="or another one"):
+        site.standings()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"key": 1}'])
+def test_a_damaged_memory_is_refused(tmp_path: Path, content: bytes) -> None:
+    with opened(tmp_path) as site:
+        site.receive(release(), SERVICE, "it arrived")
+        (tmp_path / FILE).write_bytes(content)
+
+        if content == b'{"key": 1}':
+            assert site.standings(), "it is of another register"
+        else:
+            with pytest.raises(IntegrityError, match="cannot be read"):
+                site.standings()
 
 
 @pytest.mark.parametrize("may", [["approve"], ["retire"]])
