@@ -19,6 +19,15 @@ def is_plain(text: str, *, allowed: str = "") -> bool:
     return text.isprintable() or all(c in allowed or unicodedata.category(c) not in _UNSEEN for c in text)
 
 
+MOST_CHARACTERS = 4000
+"""Of each part of an error; more says nothing to a person."""
+
+
+def _told(text: str) -> str:
+    shown = plain(text[: MOST_CHARACTERS + 1])
+    return shown if len(text) <= MOST_CHARACTERS else f"{shown[:MOST_CHARACTERS]} ..."
+
+
 def plain(text: str) -> str:
     """The text with every character that isn't seen written as its number; line ends stay."""
     if is_plain(text, allowed="\n"):
@@ -55,11 +64,11 @@ class IODeepError(Exception):
         found: str | None = None,
         remedy: str | None = None,
     ) -> None:
-        self.problem = plain(problem)
+        self.problem = _told(problem)
         super().__init__(self.problem)
-        self.expected = expected and plain(expected)
-        self.found = found and plain(found)
-        self.remedy = remedy and plain(remedy)
+        self.expected = expected and _told(expected)
+        self.found = found and _told(found)
+        self.remedy = remedy and _told(remedy)
 
     def __str__(self) -> str:
         parts = [self.problem]

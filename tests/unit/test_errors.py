@@ -16,3 +16,7 @@ def test_plain_text_stays_as_it_is() -> None:
     for text in ("Gehirn, 脳, мозг, دماغ", "a\nb", ""):
         assert plain(text) == text
     assert not is_plain("a\nb")
+
+
+def test_what_an_error_quotes_is_cut() -> None:
+    assert len(str(InputError("a" * 100_000, found="\x00" * 100_000))) < 10_000

@@ -11,7 +11,7 @@ import uuid
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from iodeep.service.api.problems import problem_response
@@ -46,6 +46,10 @@ class Boundary:
 
         try:
             await self._app(scope, receive, answer)
+        except ClientDisconnect:
+            _log.info(
+                "request %s: %s %s: the caller went away before it was whole", name, scope["method"], scope["path"]
+            )
         except Exception:
             _log.exception("request %s: %s %s ended by a defect", name, scope["method"], scope["path"])
             if started:

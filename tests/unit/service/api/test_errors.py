@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect
 
 from iodeep.errors import IODeepError, LocalStorageError
+from iodeep.service.api.boundary import Boundary
 from tests.unit.service.api.site import SERIES, STUDY, Site
 
 MEMBERS = {"type", "title", "status", "detail", "correlation_id"}
@@ -122,3 +125,17 @@ def test_a_viewer_looks_and_changes_nothing(start: Callable[[Site], httpx.Client
     for path, body in (("jobs", ask), (f"jobs/{'0' * 32}/cancel", None), (f"jobs/{'0' * 32}/retry", None)):
         assert problem(client.post(f"/api/v1/{path}", json=body))["status"] == 403
     assert client.get("/api/v1/audit").status_code == 403
+
+
+def test_a_caller_that_went_away_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(*_: object) -> None:
+        raise ClientDisconnect
+
+    async def nothing(*_: object) -> None:
+        raise AssertionError("nobody is there to be answered")
+
+    scope = {"type": "http", "method": "POST", "path": "/x", "headers": []}
+    with caplog.at_level("INFO"):
+        asyncio.run(Boundary(app)(scope, nothing, nothing))  # type: ignore[arg-type]
+    assert "went away" in caplog.text
+    assert "Traceback" not in caplog.text
