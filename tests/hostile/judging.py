@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -85,9 +86,13 @@ class Judge:
     def judge(self, number: int) -> Outcome:
         """The outcome of one input."""
         mutant = self._target.mutant(random_of(self._kind, self._seed, number))
+        return self.judged(number, lambda: self._target.receive(mutant))
+
+    def judged(self, number: int, receive: Callable[[], bool]) -> Outcome:
+        """The outcome of what hands an input over."""
         before, began = _memory_now_kib(), time.monotonic()
         with self._watch.watching() as seen:
-            verdict, detail = self._received(mutant)
+            verdict, detail = _received(receive)
         seconds = time.monotonic() - began
         touched = "; ".join(filter(None, (*seen, self._canary.touched())))
         left = [path.name for folder in self._target.own_files for path in folder.iterdir()]
@@ -111,19 +116,20 @@ class Judge:
         for name, content in self._target.mutant(random_of(self._kind, self._seed, number)).items():
             (into / name.replace("/", "_")).write_bytes(content)
 
-    def _received(self, mutant: Mutant) -> tuple[Verdict, str]:
-        """The boundary where whatever goes wrong becomes a finding."""
-        try:
-            accepted = self._target.receive(mutant)
-        except IODeepError as error:
-            return _clear(error)
-        except MemoryError:
-            return Verdict.MEMORY, traceback.format_exc(limit=-6)
-        except WrongError as error:
-            return Verdict.CRASH, str(error)
-        except Exception:  # boundary: anything that is no error of ours is a finding
-            return Verdict.CRASH, traceback.format_exc(limit=-8)
-        return (Verdict.ACCEPTED if accepted else Verdict.REFUSED), ""
+
+def _received(receive: Callable[[], bool]) -> tuple[Verdict, str]:
+    """The boundary where whatever goes wrong becomes a finding."""
+    try:
+        accepted = receive()
+    except IODeepError as error:
+        return _clear(error)
+    except MemoryError:
+        return Verdict.MEMORY, traceback.format_exc(limit=-6)
+    except WrongError as error:
+        return Verdict.CRASH, str(error)
+    except Exception:  # boundary: anything that is no error of ours is a finding
+        return Verdict.CRASH, traceback.format_exc(limit=-8)
+    return (Verdict.ACCEPTED if accepted else Verdict.REFUSED), ""
 
 
 def random_of(kind: str, seed: int, number: int) -> Random:
@@ -135,7 +141,7 @@ def _clear(error: IODeepError) -> tuple[Verdict, str]:
     """A refusal has a sentence that a person can read."""
     if len(error.problem) < 10 or len(str(error)) > 20_000:
         return Verdict.CRASH, f"not a clear error: {str(error)[:200]!r}"
-    return Verdict.REFUSED, f"{type(error).__name__}: {error.problem[:120]}"
+    return Verdict.REFUSED, f"{type(error).__name__}: {str(error)[:600]}"
 
 
 def _memory_now_kib() -> int:

@@ -21,6 +21,7 @@ _NEVER = frozenset(
         "os.chmod", "os.symlink", "os.link", "os.putenv",
     }
 )  # fmt: skip
+_LINKS = frozenset({"os.symlink", "os.link", "os.chmod"})
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _INFERENCE = ["-I", "-m", "iodeep.inference.worker"]
 _OWN = ("tests", "iodeep", "pacs_bridge")
@@ -50,6 +51,8 @@ class Watch:
     def _event(self, name: str, arguments: tuple[Any, ...]) -> None:
         if self._seen is None:
             return
+        if name in _LINKS and self._inside(arguments):
+            return
         if name in _NEVER and not (self._network and name.startswith(("socket.", "http.client."))):
             if name != "marshal.loads" and name != "code.__new__":
                 self._seen.append(f"{name}{arguments!r}"[:300])
@@ -59,6 +62,11 @@ class Watch:
             self._imported(str(arguments[0]))
         elif name == "subprocess.Popen" and list(arguments[1][1:4]) != _INFERENCE:
             self._seen.append(f"it started {arguments[1]!r}"[:300])
+
+    def _inside(self, arguments: tuple[Any, ...]) -> bool:
+        """A link or mode in our own folder: specimens are made there."""
+        paths = [Path(os.fsdecode(each)) for each in arguments if isinstance(each, str | bytes | os.PathLike)]
+        return os.path.realpath(paths[-1].parent).startswith(self._folder)
 
     def _opened(self, path: object, mode: object, flags: object) -> None:
         assert self._seen is not None

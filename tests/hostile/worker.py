@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--keep", type=Path, help="write each finding's input here")
     options = parser.parse_args(arguments)
-    _set_up(options.folder)
+    set_up(options.folder)
     network = options.kind in ("http", "dimse")
     with Canary(options.folder / "canary") as canary:
         watch = Watch(options.folder, canary.secret, network=network)
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
             target.close()
 
 
-def _set_up(folder: Path) -> None:
+def set_up(folder: Path) -> None:
     """Temporary files go where they are looked for; memory has an end; libraries' warnings are theirs."""
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "tmp")

@@ -1,0 +1,8 @@
+"""All cages by name."""
+
+from __future__ import annotations
+
+from tests.hostile.zoo import cards, networks, objects
+from tests.hostile.zoo.specimen import Cage
+
+CAGES: dict[str, Cage] = {"networks": networks.CAGE, "objects": objects.CAGE, "cards": cards.CAGE}
