@@ -173,7 +173,7 @@ def test_a_model_that_the_site_does_not_trust_is_not_stored(
 ) -> None:
     _, public = key_files(tmp_path)
     (tmp_path / "iodeep.toml").write_text(
-        '[trust]\nresearch = true\nunsigned = "refuse"\n'
+        f'[serve]\ndata = "{tmp_path / "data"}"\n[trust]\nresearch = true\nunsigned = "refuse"\n'
         f'[[trust.keys]]\nname = "us"\nfile = "{public}"\nroles = ["developer"]\n'
     )
 

@@ -14,7 +14,7 @@ import pydicom
 import pytest
 
 from iodeep.card import card_document, card_of_document, read_card
-from iodeep.errors import ArchiveUnreachableError, LocalStorageError
+from iodeep.errors import ArchiveUnreachableError, LocalStorageError, SelfTestError
 from iodeep.inference import Engine
 from iodeep.ports import Archive, Level, StoreReport, no_progress
 from iodeep.service.audit.event import AuditEvent, EventKind
@@ -23,6 +23,7 @@ from iodeep.service.jobs.steps import JobSteps, Workshop
 from iodeep.service.jobs.workplace import Workplace
 from iodeep.service.packing import pack_network
 from iodeep.service.selecting import site_policy
+from iodeep.service.self_testing import SelfTestBook, SelfTestResult
 from iodeep.service.storing import dicom_files
 from iodeep.settings import Retrieve, RunSettings, Settings
 from pacs_bridge import open_archive
@@ -81,6 +82,7 @@ def steps_in(
     *,
     loses: bool = False,
     record: Callable[[AuditEvent], None] = lambda _: None,
+    self_tests: SelfTestBook | None = None,
 ) -> JobSteps:
     def open_named(_: str) -> Archive:
         opened = open_archive(archive.settings)
@@ -94,6 +96,7 @@ def steps_in(
         policy=site_policy(Settings()),
         engine=engine,
         record=record,
+        self_tests=self_tests,
     )
     return JobSteps(request, shop, Workplace(folder / "work"), progress=no_progress, cancel=threading.Event())
 
@@ -110,6 +113,34 @@ def taken_over(folder: Path, archive: FilledArchive, engine: Engine, request: Jo
     steps = steps_in(folder, archive, engine, request)
     steps.done.update(done)
     return steps
+
+
+class Book(dict[tuple[str, str], SelfTestResult]):
+    """Results of self-tests, in memory."""
+
+    def find(self, manifest_sha256: str, fingerprint: str) -> SelfTestResult | None:
+        return self.get((manifest_sha256, fingerprint))
+
+    def keep(self, result: SelfTestResult) -> None:
+        self[result.manifest_sha256, result.fingerprint] = result
+
+
+def test_a_model_that_was_never_tested_here_is_tested_first_and_one_that_failed_sees_no_image(
+    archive: FilledArchive, engine: Engine, request_: JobRequest, tmp_path: Path
+) -> None:
+    book = Book()
+    first = steps_in(tmp_path / "first", archive, engine, request_, self_tests=book)
+    do(first, Step.SELECT, Step.FETCH, Step.VERIFY)
+    (kept,) = book.values()
+    assert kept.passed
+    assert kept.fingerprint == engine.runtime.fingerprint
+
+    book.keep(replace(kept, passed=False, sentences=("It differs.",)))
+    for step in (Step.VERIFY, Step.RUN):
+        with pytest.raises(SelfTestError, match="is not run there") as caught:
+            first.do(step)
+        assert "It differs." in str(caught.value)
+    assert not (tmp_path / "first" / "work" / "prediction.json").exists()
 
 
 def test_each_step_makes_again_what_another_host_had(

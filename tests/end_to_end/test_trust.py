@@ -68,7 +68,7 @@ class Site:
         """Write the settings."""
         self.config.write_text(
             f'[pacs.main]\nhost = "{self.archive.settings.host}"\nport = {self.archive.settings.port}\n'
-            f'aet = "{self.archive.settings.aet}"\n\n[trust]\nunsigned = "refuse"\nresearch = true\n{trust}\n\n'
+            f'aet = "{self.archive.settings.aet}"\n\n[serve]\ndata = "{self.folder / "data"}"\n\n[trust]\nunsigned = "refuse"\nresearch = true\n{trust}\n\n'
             f'[[trust.keys]]\nname = "the developer"\nfile = "{self.key.with_suffix(".pub.pem")}"\nroles = ["developer"]\n'
             f"{key}\n\n{more}\n\n[lifecycle]\nrequired = false\n",
             encoding="utf-8",

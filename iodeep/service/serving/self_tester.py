@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iodeep.errors import CancelledError, IODeepError
+from iodeep.service.audit import AuditSink
 from iodeep.service.serving.context import ServeContext
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ LEAVE_S = 10.0
 
 
 @contextmanager
-def testing_beside(context: ServeContext) -> Iterator[None]:
+def self_tests_beside(context: ServeContext) -> Iterator[None]:
     """Self-tests go on in a thread while the block runs; it has ended when the block has."""
     ended = threading.Event()
     thread = threading.Thread(target=_run, args=(context, _Either(context.stop, ended)), name="self-tests", daemon=True)
@@ -70,9 +71,10 @@ def _run(context: ServeContext, stop: _Either) -> None:
             if stop.wait(AGAIN_S):
                 return  # another worker of this host does it
         tested: set[str] = set()
+        audit = context.open_audit()
         while not stop.is_set():
             try:
-                round_of_tests(context, tested, stop)
+                round_of_tests(context, audit, tested, stop)
             except CancelledError:
                 return
             except IODeepError as error:
@@ -90,12 +92,11 @@ def _is_ours(descriptor: int) -> bool:
     return True
 
 
-def round_of_tests(context: ServeContext, tested: set[str], stop: _Either | threading.Event) -> None:
+def round_of_tests(context: ServeContext, audit: AuditSink, tested: set[str], stop: _Either | threading.Event) -> None:
     """One round. ``tested``: manifests that were tested since this process began; one that failed before that is tried once more."""
     from iodeep.service.lifecycle.opening import open_register
     from iodeep.trust.lifecycle import ModelState
 
-    audit = context.open_audit()
     with open_register(context.configuration, context.folders, audit) as register:
         wanted = (ModelState.APPROVED, ModelState.SHADOW)
         releases = [each.release for each in register.standings() if each.state in wanted]

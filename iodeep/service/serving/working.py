@@ -13,7 +13,7 @@ from iodeep.service.jobs.worker import Worker, host_name
 from iodeep.service.jobs.workplace import Workplace
 from iodeep.service.serving.composition import job_board
 from iodeep.service.serving.context import ServeContext
-from iodeep.service.serving.self_tester import testing_beside
+from iodeep.service.serving.self_tester import self_tests_beside
 
 if TYPE_CHECKING:
     from iodeep.service.jobs.steps import JobSteps, Workshop
@@ -25,7 +25,7 @@ def run_worker(context: ServeContext) -> None:
     name = f"{host_name(jobs)}/{context.name}"
     with closing(job_board(context.configuration, context.folders)) as board, closing(_Shop(context, board)) as shop:
         worker = Worker(board, name, jobs, shop.steps, shop.clear, shop.rest)
-        with testing_beside(context):
+        with self_tests_beside(context):
             worker.run(context.stop, lambda: context.announce({"worker": name}))
 
 

@@ -86,18 +86,18 @@ def test_what_is_approved_is_tested_once_and_what_is_not_is_left_alone(
 ) -> None:
     first, second = descriptors
     tested: set[str] = set()
-    round_of_tests(host.context, tested, threading.Event())
+    round_of_tests(host.context, host.context.open_audit(), tested, threading.Event())
     assert host.passed() == {}
 
     host.approve(first)
-    round_of_tests(host.context, tested, threading.Event())
+    round_of_tests(host.context, host.context.open_audit(), tested, threading.Event())
     assert host.passed() == {first.identity.manifest_sha256: True}
     (kept,) = host.book.all()
-    round_of_tests(host.context, set(), threading.Event())
+    round_of_tests(host.context, host.context.open_audit(), set(), threading.Event())
     assert host.book.all() == [kept]
 
     host.approve(second)
-    round_of_tests(host.context, tested, threading.Event())
+    round_of_tests(host.context, host.context.open_audit(), tested, threading.Event())
     assert set(host.passed().values()) == {True}
     assert tested == {first.identity.manifest_sha256, second.identity.manifest_sha256}
     assert host.alerts() == []
@@ -110,7 +110,7 @@ def test_what_fails_is_a_security_alert_and_the_others_are_tested_all_the_same(
     host.approve(wrong)
     host.approve(descriptors[1])
 
-    round_of_tests(host.context, set(), threading.Event())
+    round_of_tests(host.context, host.context.open_audit(), set(), threading.Event())
 
     assert host.passed() == {wrong.identity.manifest_sha256: False, descriptors[1].identity.manifest_sha256: True}
     (alert,) = host.alerts()
@@ -122,13 +122,13 @@ def test_a_failure_is_tried_again_once_by_the_next_process(
     host: Host, descriptors: tuple[ModelDescriptor, ModelDescriptor]
 ) -> None:
     host.approve(descriptors[0])
-    round_of_tests(host.context, set(), threading.Event())
+    round_of_tests(host.context, host.context.open_audit(), set(), threading.Event())
     (kept,) = host.book.all()
     host.book.keep(replace(kept, passed=False))
 
-    round_of_tests(host.context, {kept.manifest_sha256}, threading.Event())
+    round_of_tests(host.context, host.context.open_audit(), {kept.manifest_sha256}, threading.Event())
     assert not host.book.all()[0].passed
-    round_of_tests(host.context, set(), threading.Event())
+    round_of_tests(host.context, host.context.open_audit(), set(), threading.Event())
     assert host.book.all()[0].passed
 
 
@@ -138,7 +138,7 @@ def test_what_was_replaced_in_the_archive_is_not_run(
     release = RegisteredRelease.of(descriptors[0])
     approved(host.register, release.model_copy(update={"manifest_sha256": "f" * 64}))
 
-    round_of_tests(host.context, set(), threading.Event())
+    round_of_tests(host.context, host.context.open_audit(), set(), threading.Event())
 
     assert host.passed() == {}
 
