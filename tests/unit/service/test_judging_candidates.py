@@ -24,15 +24,16 @@ from tests.unit.service.lifecycle.registers import Events, approved, register
 UNSIGNED = settings_of_document({"trust": {"unsigned": "warn", "research": True}}, "test")
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> MemoryArchive:
-    packed(tmp_path / "brain", read_card(BRAIN_CARD))
-    return MemoryArchive(tmp_path / "brain" / "packed")
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> MemoryArchive:
+    folder = tmp_path_factory.mktemp("brain")
+    packed(folder, read_card(BRAIN_CARD))
+    return MemoryArchive(folder / "packed")
 
 
-@pytest.fixture
-def candidate(archive: MemoryArchive, tmp_path: Path) -> Candidate:
-    (found,) = Catalogue(archive, tmp_path / "cache").candidates()
+@pytest.fixture(scope="module")
+def candidate(archive: MemoryArchive, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+    (found,) = Catalogue(archive, tmp_path_factory.mktemp("cache")).candidates()
     assert isinstance(found, Candidate)
     return found
 
