@@ -21,9 +21,9 @@ DOCUMENT = "document"
 
 
 class CardPart(BaseModel):
-    """A frozen part of a card; a field that the schema doesn't know is an error."""
+    """A frozen part of a card; a field that the schema doesn't know is an error, and so is a number that isn't finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     came_later: ClassVar[frozenset[str]] = frozenset()
     """Fields that cards of the same schema did not have at first; a document leaves them out where they say nothing new."""

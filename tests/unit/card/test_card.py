@@ -164,3 +164,14 @@ def test_a_card_with_everything_wrong_is_told_shortly(document: dict[str, Any]) 
     with pytest.raises(CardError, match=r"and \d+ more") as refused:
         card_of_document({**document, "name": "x" * 100_000}, "test")
     assert len(str(refused.value)) < 10_000
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf"])
+@pytest.mark.parametrize("line", ["slice_spacing_mm: {{ max: {} }}", "pixel_spacing_mm: {{ min: {} }}"])
+def test_a_limit_that_is_no_number_is_refused(tmp_path: Path, line: str, number: str) -> None:
+    """No spacing is above a limit that is not a number: every series would be eligible."""
+    path = tmp_path / "card.yaml"
+    text = BRAIN.read_text(encoding="utf-8")
+    path.write_text(text.replace("slice_count: { min: 12 }", line.format(number)).replace("      slice_spacing_mm: { max: 8 }\n", "").replace("      pixel_spacing_mm: { max: 2 }\n", ""), encoding="utf-8")  # fmt: skip
+    with pytest.raises(CardError, match="finite number"):
+        read_card(path)
