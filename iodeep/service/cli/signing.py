@@ -226,6 +226,7 @@ def _signed_anew(
     revoked = RevocationList(issued_at=now, valid_until=last)
     if file.exists():
         known = Revocations(file, ed25519_public(signer)).read()
+        now = max(now, known.issued_at + timedelta(seconds=1))  # of two of one second nobody could tell the newer
         revoked = known.model_copy(update={"issued_at": now, "valid_until": last})
     for each in what:
         revoked = revoked.with_revoked(each.strip().lower(), reason, now, last)
