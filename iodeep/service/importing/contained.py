@@ -102,10 +102,10 @@ class ImportProcess:
         return np.fromfile(path, np.uint8).reshape(shape).astype(np.bool_)
 
     def _file(self, name: str) -> Path:
-        """A regular file below ``out``."""
-        out = self._folder / "out"
+        """A regular file below ``out``, by a way without links."""
+        out = (self._folder / "out").resolve()
         path = out / name
-        if ".." in Path(name).parts or path.is_symlink() or not path.is_file() or path.resolve() != path.absolute():
+        if not path.resolve().is_relative_to(out) or path.resolve() != path or not path.is_file():
             raise _nonsense()
         return path
 
