@@ -159,7 +159,9 @@ class Runner:
         except Exception as error:  # the boundary of one job
             if running.cancel.is_set():
                 raise LostClaimError from error
-            return _failed(failure_of(step, error), self._patience_with(error))
+            patience = self._patience_with(error)
+            passing = patience is not Patience.NONE
+            return _failed(failure_of(step, error).model_copy(update={"passing": passing}), patience)
         running.seconds[step.value] = round(running.seconds.get(step.value, 0.0) + time.monotonic() - start, 3)
         if step is Step.SELECT:
             self._tell_choice(running, kept)
