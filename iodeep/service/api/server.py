@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from iodeep.errors import SettingsError
 from iodeep.serve_settings import HttpSettings
 from iodeep.service.api.app import create_app
+from iodeep.service.api.protocol import BoundedHead
 from iodeep.service.serving import ServeContext
 from pacs_bridge.tls_profiles import server_context
 
@@ -61,6 +62,7 @@ def _config(http: HttpSettings, app: FastAPI) -> uvicorn.Config:
     tls = http.tls
     return uvicorn.Config(
         app,
+        http=BoundedHead,
         log_config=None,
         access_log=False,
         server_header=False,
