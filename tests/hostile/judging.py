@@ -63,8 +63,10 @@ class Target(Protocol):
 
     memory_mib: int
     """By so much the process may grow over one input."""
-    own_files: tuple[Path, ...]
-    """Folders in which nothing may be left behind."""
+
+    @property
+    def own_files(self) -> tuple[Path, ...]:
+        """Folders in which nothing may be left behind."""
 
     def mutant(self, random: Random) -> Mutant:
         """A hostile input, from ``random`` alone."""

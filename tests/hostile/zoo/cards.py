@@ -65,10 +65,12 @@ _step(
 )
 _step("resampled-finely", (InputError), "memory|voxels|large|grid", step="resample_spacing", mm=[1e-4, 1e-4, 1e-4])
 _step("resized-beyond-memory", InputError, "would be too large", step="resize", shape=[4096, 4096, 4096])
-_step("padded-beyond-memory", InputError, "would be too large", step="pad_to_size", shape=[4096, 4096, 4096])
+_step(
+    "padded-beyond-memory", InferenceError, "more memory than its limit", step="pad_to_size", shape=[4096, 4096, 4096]
+)
 _step("scaled-to-infinity", InferenceError, "NaN or infinity|finite", step="scale_shift", scale=1e308, shift=1e308)
 _step("percentiles-crossed", CardError, "must be less", step="clip_percentiles", lower=90, upper=10)
-_step("not-a-number", InferenceError, "NaN or infinity", step="scale_shift", scale=float("nan"))
+_step("not-a-number", CardError, "finite number", step="scale_shift", scale=float("nan"))
 
 
 @CAGE.keep("card-script", "people: a card with a script in its words; the page shows it as text")

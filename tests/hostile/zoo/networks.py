@@ -26,7 +26,9 @@ def node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) ->
 
 def valid(ground: Ground) -> ModelProto:
     """The small network, to be altered."""
-    return ModelProto.FromString(tiny_segmenter(ground.place / NETWORK).read_bytes())
+    model = ModelProto()
+    model.ParseFromString(tiny_segmenter(ground.place / NETWORK).read_bytes())
+    return model
 
 
 @CAGE.keep("pickle-as-network", "execution: a pickle under a network's name", NetworkError, "not an ONNX file")
@@ -183,7 +185,7 @@ def _slow(ground: Ground) -> None:
 
 def _within(depth: int) -> bytes:
     """An If within an If ..., each graph as bytes within the bytes of the next: no library writes them so deep."""
-    graph = helper.make_graph([node("Identity", ["input"], ["inner"])], "g", [], []).SerializeToString()
+    graph = bytes(helper.make_graph([node("Identity", ["input"], ["inner"])], "g", [], []).SerializeToString())
     for _ in range(depth):
         branch = b"\x0a\x0bthen_branch\x32" + _varint(len(graph)) + graph + b"\xa0\x01\x05"
         inner = b"\x0a\x03yes\x12\x01o\x22\x02If\x2a" + _varint(len(branch)) + branch
