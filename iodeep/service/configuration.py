@@ -74,7 +74,7 @@ def service_address() -> ServiceAddress | None:
 
 
 def data_folder(configuration: Configuration) -> Path:
-    """Where the service keeps its data: as set, else the machine's folder for root and the user's for others."""
+    """Where the service keeps its data: as set, else as ``IODEEP_DATA`` says, else the machine's folder for root and the user's for others."""
     return data_folder_of(configuration.settings)
 
 
@@ -82,6 +82,8 @@ def data_folder_of(settings: Settings) -> Path:
     """The same of the settings alone."""
     if settings.serve.data is not None:
         return settings.serve.data.expanduser().absolute()
+    if os.environ.get("IODEEP_DATA"):
+        return Path(os.environ["IODEEP_DATA"]).absolute()
     if os.geteuid() == 0:
         return Path("/var/lib/iodeep")
     return platformdirs.user_data_path("iodeep")

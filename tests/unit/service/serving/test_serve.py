@@ -82,9 +82,11 @@ def test_the_database_is_sqlite_in_the_data_folder_unless_one_is_named(tmp_path:
     assert "secret" not in str(wrong.value)
 
 
-def test_the_data_folder_is_the_one_that_is_set(tmp_path: Path) -> None:
+def test_the_data_folder_is_the_one_that_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(serve=ServeSettings(data=tmp_path))
+    monkeypatch.setenv("IODEEP_DATA", str(tmp_path / "variable"))
     assert data_folder(Configuration(settings, None, tmp_path)) == tmp_path
+    assert data_folder(Configuration(Settings(), None, tmp_path)) == tmp_path / "variable"
 
 
 @given(earlier=moments, apart=st.floats(0, 1e6), delay=st.floats(0, 1e6))
