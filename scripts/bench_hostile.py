@@ -4,7 +4,8 @@
     scripts/bench hostile --kind networks --count 5000 --keep found
     scripts/bench hostile --kind series --seed 1 --first 981 --count 1 --keep found
 
-Each input is made from its kind, seed and number alone, so that any is made again (the last line above). It is judged in a
+Each input is made from its kind, seed and number alone, so that any is made again (the last line above); but for media and
+certificates, whose encryption and signatures are other bytes each time: ``--keep`` keeps the input itself. It is judged in a
 process of its own kind (:mod:`tests.hostile.worker`), which is watched from inside and outside: whether anything was executed,
 opened, called or written that reading needs not; whether it took over 10 s, or more memory than its kind may; whether it ended
 otherwise than by an error of ours; whether a running service still answers, in the same processes; whether files were left.

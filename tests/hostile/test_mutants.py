@@ -19,7 +19,7 @@ import pytest
 
 from tests.hostile.canary import Canary
 from tests.hostile.fleet import ROOT, Order, judged
-from tests.hostile.judging import Mutant, Verdict
+from tests.hostile.judging import FINDINGS, Mutant, Verdict
 from tests.hostile.kinds import KINDS
 
 COUNTS = {
@@ -48,12 +48,25 @@ def test_hostile_input_is_refused_or_harmless(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("found", FOUND, ids=lambda found: f"{found['kind']}-{found['seed']}-{found['number']}")
-def test_what_was_found_once_is_found_no_more(found: dict[str, int | str]) -> None:
-    number = int(found["number"])
-    (outcome,) = judged(Order(str(found["kind"]), int(found["seed"]), number, number + 1, hang_s=HANG_S))
+@pytest.mark.parametrize("kind", sorted({each["kind"] for each in FOUND}))
+def test_what_was_found_once_is_found_no_more(kind: str, tmp_path: Path) -> None:
+    again = [f"--again={each['seed']}:{each['number']}" for each in FOUND if each["kind"] == kind]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.hostile.worker",
+        kind,
+        "--folder",
+        str(tmp_path / "x"),
+        "--hang",
+        str(HANG_S),
+    ]
+    done = subprocess.run([*command, *again], cwd=ROOT, capture_output=True, text=True, check=False)
 
-    assert not outcome.finding, outcome
+    assert done.returncode == 0, done.stderr[-3000:]
+    _, *outcomes = map(json.loads, done.stdout.splitlines())
+    assert len(outcomes) == len(again)
+    assert [outcome for outcome in outcomes if Verdict(outcome["verdict"]) in FINDINGS] == []
 
 
 @dataclass
@@ -126,15 +139,16 @@ def judge_bad(name: str, folder: str) -> None:
         sys.stdout.write(judge.judge(0).verdict.value)
 
 
-@pytest.mark.parametrize("kind", ["objects", "cards", "signatures", "media"])
+@pytest.mark.parametrize("kind", ["objects", "manifests", "series"])
 def test_an_input_is_made_again_from_its_number(kind: str, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from tests.hostile.canary import Canary; from tests.hostile.kinds import KINDS;"
         " from tests.hostile.judging import random_of; import hashlib; folder = Path(sys.argv[2]); canary = Canary(folder / 'c');"
         " (folder / 'tmp').mkdir(); target = KINDS[sys.argv[1]].target(folder, canary);"
         " made = [target.mutant(random_of(sys.argv[1], 1, n)) for n in range(20)]; target.close();"
-        " print(hashlib.sha256(repr(made).replace(str(folder), '').encode()).hexdigest())"
+        " print(hashlib.sha256(repr(made).replace(str(folder), '').replace(str(canary.port), '').encode()).hexdigest())"
     )
+    # not so of media and certificates: what is encrypted, or signed by EC, is other bytes each time
     twice = {
         subprocess.run(
             [sys.executable, "-W", "ignore", "-c", program, kind, str(tmp_path / word)],

@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int, default=1)
+    parser.add_argument("--again", action="append", default=[], metavar="SEED:NUMBER", help="these inputs instead")
     parser.add_argument("--hang", type=float, default=10.0)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--keep", type=Path, help="write each finding's input here")
@@ -43,10 +44,12 @@ def main(arguments: list[str]) -> None:
     with Canary(options.folder / "canary") as canary:
         watch = Watch(options.folder, canary.secret, network=network)
         target = KINDS[options.kind].target(options.folder, canary)
-        judge = Judge(options.kind, options.seed, target, canary, watch, options.hang)
+        again = [tuple(map(int, each.split(":"))) for each in options.again]
+        inputs = again or [(options.seed, number) for number in range(options.first, options.last)]
         try:
             _say(READY)
-            for number in range(options.first, options.last):
+            for seed, number in inputs:
+                judge = Judge(options.kind, seed, target, canary, watch, options.hang)
                 outcome = judge.judge(number)
                 if outcome.finding and options.keep:
                     judge.keep(number, options.keep)

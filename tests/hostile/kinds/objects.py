@@ -6,6 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from unittest import mock
+
+from pydicom.uid import UID
 
 from iodeep.errors import IODeepError
 from iodeep.model_object import (
@@ -99,7 +102,10 @@ def target(folder: Path, canary: Canary) -> Objects:
     paths = (*model.files, signature_file(model, folder / "base"))
     for name in ("in", "out"):
         (folder / name).mkdir()
-    write_legacy(folder / "base" / "legacy.dcm", weights=WEIGHTS)
+    with mock.patch(
+        "tests.unit.model_object.legacy_writer.generate_uid", return_value=UID("1.2.826.0.1.3680043.8.498.9")
+    ):
+        write_legacy(folder / "base" / "legacy.dcm", weights=WEIGHTS)
     legacy = (folder / "base" / "legacy.dcm").read_bytes()
     whole = {path.name if "signature" not in path.name else "signature.dcm": path.read_bytes() for path in paths}
     found = Objects(whole, legacy, Spoiler(canary), folder)
