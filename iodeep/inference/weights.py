@@ -74,7 +74,7 @@ class Weights:
 
     def _check_external(self, tensor: Any, size: int) -> None:
         name = quoted(tensor.name)
-        entries = {entry.key: entry.value for entry in tensor.external_data}
+        entries = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
         location = entries.get("location", "")
         if not _PLAIN_NAME.fullmatch(location) or location not in self.listed:
             raise NetworkError(
@@ -96,6 +96,11 @@ class Weights:
                 remedy="Export the network again, or give the file that belongs to it.",
             )
         self.external.add(location)
+
+
+def _text(value: str | bytes) -> str:
+    """A text of a protobuf, which are bytes where they are no UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
 def _number(entries: dict[str, str], key: str, default: int, name: str) -> int:

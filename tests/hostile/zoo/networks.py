@@ -83,6 +83,16 @@ _outside("url", "http://127.0.0.1/weights.bin")
 _outside("homoglyph", "weіghts.bin")
 
 
+@CAGE.keep(
+    "external-no-text", "reading: a location that is no UTF-8", NetworkError, "points to a file outside of the model"
+)
+def _no_text(ground: Ground) -> None:
+    model = valid(ground)
+    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    model.graph.initializer[0].external_data.add(key="location", value="WEIGHTS")
+    check_network(ground.written(model.SerializeToString().replace(b"WEIGHTS", b"\xff\xfe\x80.bin"[:7])), small_card())
+
+
 @CAGE.keep("external-symlink", "reading: listed external data that links to a secret", NetworkError, "is missing")
 def _symlink(ground: Ground) -> None:
     (ground.place / "weights.bin").symlink_to(ground.canary.secret)
