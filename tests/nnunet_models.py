@@ -43,7 +43,7 @@ class Recipe:
     """Slice, row, column of the head's own axes."""
     regions_class_order: tuple[int, ...] | None = None
     residual: bool = False
-    steps: int = 40
+    steps: int = 60
 
     @property
     def dataset(self) -> str:
@@ -62,7 +62,9 @@ RECIPES = {
             "RAS",
             (6.6, 1.8, 1.7),
         ),
-        Recipe(2, "iso", ("3d_fullres",), {"0": "CT"}, {"background": 0, "brain": 1, "grey": 2}, "PSR", (3.9, 2.6, 2.4)),
+        Recipe(
+            2, "iso", ("3d_fullres",), {"0": "CT"}, {"background": 0, "brain": 1, "grey": 2}, "PSR", (3.9, 2.6, 2.4)
+        ),
         Recipe(
             3,
             "regions",
@@ -311,7 +313,12 @@ def _preprocessed(recipe: Recipe, manager: Any, chosen: Any, source: Head) -> An
         voxels = np.stack([array(each) for each in case.channels])
         spacing = list(case.labels.GetSpacing())[::-1]
         data, seg, _ = preprocessor.run_case_npy(
-            voxels, array(case.labels)[None].astype(np.int16), {"spacing": spacing}, manager, chosen, dataset_json(recipe, 6)
+            voxels,
+            array(case.labels)[None].astype(np.int16),
+            {"spacing": spacing},
+            manager,
+            chosen,
+            dataset_json(recipe, 6),
         )
         yield data, seg
 
@@ -342,7 +349,7 @@ def _steps(network: Any, given: Any, chosen: Any, labels: Any, count: int) -> li
             loss = functional.binary_cross_entropy_with_logits(told, truth, pos_weight=_weights([1, 4], truth.ndim))
         else:
             truth = torch.from_numpy(np.maximum(seg, 0).astype(np.int64))
-            loss = functional.cross_entropy(told, truth, weight=torch.tensor([1.0, 1.0, 4.0]))
+            loss = functional.cross_entropy(told, truth, weight=torch.tensor([1.0, 2.0, 2.0]))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
@@ -384,7 +391,7 @@ def main() -> None:
     """Make the models that are asked for below a folder, as nnU-Net would have left them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("names", nargs="*", default=list(RECIPES))
+    parser.add_argument("names", nargs="*", default=list(RECIPES), help="such as aniso, or aniso:2d")
     parser.add_argument("--train", nargs=2, type=int, metavar=("EPOCHS", "ITERATIONS"))
     parser.add_argument(
         "--plan", action="store_true", help="write the plans of the quick ones anew, into tests/nnunet_plans"
@@ -398,7 +405,8 @@ def main() -> None:
     os.environ["nnUNet_n_proc_DA"] = "1"  # noqa: SIM112 - its own name; of torch's threads while it plans
     warnings.simplefilter("ignore")
     source = head()
-    for recipe in (RECIPES[name] for name in asked.names):
+    for name, _, only in (each.partition(":") for each in asked.names):
+        recipe = RECIPES[name]
         if asked.train or asked.plan:
             write_cases(recipe, source, folders["raw"] / recipe.dataset, 1.0 if asked.train else COARSER)
             plan(recipe, 0.08 if asked.train else 0.02)
@@ -407,7 +415,7 @@ def main() -> None:
             PLANS.mkdir(exist_ok=True)
             shutil.copy(written, PLANS / f"{recipe.name}.json")
             continue
-        for configuration in recipe.configurations:
+        for configuration in [only] if only else recipe.configurations:
             if asked.train:
                 train(recipe, configuration, *asked.train)
             else:

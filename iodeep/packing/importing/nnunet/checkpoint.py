@@ -6,6 +6,7 @@ nnU-Net logs numpy's numbers beside its weights. What numpy needs to make a scal
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,8 @@ def _numpy_scalars() -> list[Any]:
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
-    marker = "Unsupported global: GLOBAL "
-    return text.split(marker, 1)[1].split(" ", 1)[0][:120] if marker in text else text[:200]
+    named = re.search(r"GLOBAL (\S{1,120})", text)
+    return named[1] if named else text[:200]
 
 
 def _checkpoint(content: Any, name: str) -> Checkpoint:
