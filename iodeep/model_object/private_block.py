@@ -125,7 +125,9 @@ def _bytes(dataset: Dataset, tag: int) -> bytes | None:
     """The undecoded value: data sets are read by :mod:`iodeep.model_object.dicom_file`, which leaves them raw."""
     try:
         value = dataset.get_item(tag).value
-    except Exception:  # boundary: what was cut off is converted after all, and pydicom raises whatever that makes it raise
+    except (
+        Exception
+    ):  # boundary: what was cut off is converted after all, and pydicom raises whatever that makes it raise
         return None
     if isinstance(value, bytes):
         return value
