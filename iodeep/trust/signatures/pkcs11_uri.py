@@ -57,10 +57,10 @@ def key_uri(text: str) -> KeyUri:
 def _attributes(text: str) -> dict[str, bytes]:
     path, _, query = text[len(SCHEME) :].partition("?")
     found: dict[str, bytes] = {}
+    if any(each in text.casefold() for each in ("pin-value", "pin-source")):  # in another's value too, after a slip
+        raise _wrong("it says where the PIN is or what it is, which others on this machine could read")
     for each in (*path.split(";"), *query.split("&")):
         name, separator, value = each.partition("=")
-        if name.startswith("pin-"):
-            raise _wrong("it says where the PIN is or what it is, which others on this machine could read")
         if not each:
             continue
         if not separator or name not in _KNOWN or name in found:

@@ -181,6 +181,8 @@ def test_a_uri_is_taken_apart() -> None:
         "pkcs11:object=b;x-unknown=1",
         "pkcs11:object=b?pin-value=secret",
         "pkcs11:object=b?pin-source=/etc/secret",
+        "pkcs11:object=b&pin-value=secret",
+        "pkcs11:object=b;PIN-value=secret",
         "pkcs11:object=%ff",
     ],
 )
