@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from iodeep.errors import NotApprovedError
 from iodeep.model_object import ModelDescriptor
-from iodeep.model_object.identity import ModelIdentity
 from iodeep.service.model_alerts import ModelAlerts
 from iodeep.trust.lifecycle import SERVICE, ModelState, RegisteredRelease, Standing, objection
 
@@ -61,15 +60,3 @@ class Admission:
         reason = self.objection(release, self.register.standing(release.sop_instance_uid))
         if reason:
             raise NotApprovedError(f"{release.name} may not run at this site: {reason}")
-
-
-def release_of(identity: ModelIdentity, study: str) -> RegisteredRelease:
-    """The release of a candidate."""
-    return RegisteredRelease(
-        sop_instance_uid=identity.sop_instance_uid,
-        study_instance_uid=study,
-        manifest_sha256=identity.manifest_sha256,
-        device_uid=identity.device_uid,
-        family_uid=identity.device_class_uid,
-        name=f"{identity.name} {identity.version}",
-    )

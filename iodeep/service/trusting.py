@@ -27,10 +27,11 @@ from iodeep.model_object import (
 from iodeep.model_object.signature_object import MOST_SIGNATURES
 from iodeep.ports import Archive, Level, Wanted
 from iodeep.selection import Candidate, Decision, UnusableModel
-from iodeep.service.admitting import Admission, release_of
+from iodeep.service.admitting import Admission
 from iodeep.service.library import fetch_descriptor
 from iodeep.service.model_alerts import ModelAlerts
 from iodeep.settings import Settings
+from iodeep.trust.lifecycle import RegisteredRelease
 from iodeep.trust_settings import TrustSettings
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class CandidateJudge:
             except IODeepError as error:
                 return replace(candidate, unapproved=str(error).rstrip("."))
         assert candidate.identity is not None
-        release = release_of(candidate.identity, candidate.study_instance_uid)
+        release = RegisteredRelease.of_identity(candidate.identity, candidate.study_instance_uid)
         reason = self._admission.objection(release, standing)
         return replace(candidate, unapproved=reason) if reason else candidate
 

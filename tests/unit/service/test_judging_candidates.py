@@ -11,7 +11,6 @@ import pytest
 from iodeep.card import read_card
 from iodeep.selection import Candidate, Catalogue
 from iodeep.service.admitting import Admission
-from iodeep.service.admitting import release_of as release_named
 from iodeep.service.audit import EventKind
 from iodeep.service.lifecycle.site_register import SiteRegister
 from iodeep.service.model_alerts import ModelAlerts
@@ -46,7 +45,7 @@ def states(tmp_path: Path) -> Iterator[SiteRegister]:
 
 def release_of(candidate: Candidate) -> RegisteredRelease:
     assert candidate.identity
-    return release_named(candidate.identity, candidate.study_instance_uid)
+    return RegisteredRelease.of_identity(candidate.identity, candidate.study_instance_uid)
 
 
 def policy(settings: Settings, states: SiteRegister, events: Events) -> SitePolicy:
