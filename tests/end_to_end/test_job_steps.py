@@ -14,24 +14,29 @@ import pydicom
 import pytest
 
 from iodeep.card import card_document, card_of_document, read_card
-from iodeep.errors import ArchiveUnreachableError, LocalStorageError, SelfTestError
+from iodeep.errors import ArchiveUnreachableError, LocalStorageError, NotApprovedError, SelfTestError
 from iodeep.inference import Engine
+from iodeep.lifecycle_settings import LifecycleSettings
 from iodeep.ports import Archive, Level, StoreReport, no_progress
+from iodeep.service.admitting import Admission
 from iodeep.service.audit.event import AuditEvent, EventKind
 from iodeep.service.jobs import JobRequest, Step
 from iodeep.service.jobs.steps import JobSteps, Workshop
 from iodeep.service.jobs.workplace import Workplace
+from iodeep.service.model_alerts import ModelAlerts
 from iodeep.service.packing import pack_network
 from iodeep.service.selecting import site_policy
 from iodeep.service.self_testing import SelfTestBook, SelfTestResult
 from iodeep.service.storing import dicom_files
 from iodeep.settings import Retrieve, RunSettings, Settings
+from iodeep.trust.lifecycle import ModelState, RegisteredRelease
 from pacs_bridge import open_archive
 from pacs_bridge.content_digest import content_digest, same_content
 from tests.end_to_end.conftest import ROOT, FilledArchive
 from tests.end_to_end.copies import Copy, copied_head
 from tests.networks import tiny_segmenter
 from tests.peers.servers import orthanc
+from tests.unit.service.lifecycle.registers import approved, change, register
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +88,7 @@ def steps_in(
     loses: bool = False,
     record: Callable[[AuditEvent], None] = lambda _: None,
     self_tests: SelfTestBook | None = None,
+    admission: Admission | None = None,
 ) -> JobSteps:
     def open_named(_: str) -> Archive:
         opened = open_archive(archive.settings)
@@ -93,7 +99,7 @@ def steps_in(
         models_from="",
         cache=folder / "cache",
         spool=folder / "spool",
-        policy=site_policy(Settings()),
+        policy=site_policy(Settings(lifecycle=LifecycleSettings() if admission else None), admission=admission),
         engine=engine,
         record=record,
         self_tests=self_tests,
@@ -141,6 +147,30 @@ def test_a_model_that_was_never_tested_here_is_tested_first_and_one_that_failed_
             first.do(step)
         assert "It differs." in str(caught.value)
     assert not (tmp_path / "first" / "work" / "prediction.json").exists()
+
+
+def test_what_a_model_gave_that_was_stopped_since_is_not_stored(
+    archive: FilledArchive, engine: Engine, request_: JobRequest, tmp_path: Path
+) -> None:
+    steps = steps_in(tmp_path / "job", archive, engine, request_)
+    do(steps, Step.SELECT)
+    release = RegisteredRelease.of(steps._plan.descriptor)
+    with register(tmp_path) as states:
+        approved(states, release)
+        admission = Admission(states, ModelAlerts(lambda _: None))
+        steps = steps_in(tmp_path / "job", archive, engine, request_, admission=admission)
+        done = do(steps, *(step for step in Step if step not in (Step.STORE, Step.CONFIRM)))
+        change(states, release, ModelState.QUARANTINED)
+
+        with pytest.raises(NotApprovedError, match="it is in quarantine"):
+            steps.do(Step.STORE)
+
+    with open_archive(archive.settings) as opened:
+        uids = {each["sop_instance_uid"] for each in done[Step.SELECT]["results"]}
+        assert uids
+        study = {"StudyInstanceUID": request_.study_instance_uid}
+        series = [row["SeriesInstanceUID"] for row in opened.find(Level.SERIES, study, ("SeriesInstanceUID",))]
+        assert series == [request_.series_instance_uid]
 
 
 def test_each_step_makes_again_what_another_host_had(

@@ -141,7 +141,8 @@ class JobSteps:
         return {"findings": list(results.sentences), "warnings": [*self._shop.engine.lacking, *warnings]}
 
     def store(self) -> Document:
-        """The archive has said that it has them."""
+        """The archive has said that it has them, and their model might still have been run."""
+        self._check_still_may_run()
         wanted = self._plan.wanted
         self._record(EventKind.INSTANCES_TRANSFERRED, len(wanted), f"results sent to {self._target.name}")
         store_lacking(self._target, self._files(), held_results(self._target, wanted), self._progress, self._cancel)
@@ -308,6 +309,12 @@ class JobSteps:
         self._said = predicted(self._plan, files, volumes, self._shop.engine, self._progress, self._cancel)
         self._place.keep_prediction(self._said)
         return self._said
+
+    def _check_still_may_run(self) -> None:
+        """NotTrustedError where the model was stopped since; whom to trust was asked a moment ago where the network ran in this process."""
+        policy = self._policy
+        trust = None if self._said is not None else policy.trust
+        check_may_run(self._models, self._plan.descriptor, trust, policy.admission, self._place.made())
 
     def _prediction(self) -> Prediction:
         return self._said or self._place.prediction() or self._predict()
