@@ -33,6 +33,7 @@ from iodeep.service.configuration import secret
 from iodeep.service.jobs import JobBoard
 from iodeep.service.jobs.database import database_engine, database_url
 from iodeep.service.serving import ServeContext
+from iodeep.service.serving.shadow import is_shadow_archive
 from iodeep.service.worklist import Performer, Puller, Worklist, worklist_router
 from iodeep.service.worklist.pulling import TIMEOUT_S
 from pacs_bridge.gateway import Access, Gateway
@@ -151,11 +152,9 @@ class DicomWeb:
 
 def _shown(context: ServeContext) -> Callable[[str], Archive]:
     """Archives as people may look at them: not that of trials, by whose results nobody is to be treated."""
-    lifecycle = context.settings.lifecycle
-    hidden = lifecycle.shadow_archive if lifecycle else ""
 
     def opened(name: str) -> Archive:
-        if hidden and name == hidden:
+        if is_shadow_archive(context.settings, name):
             raise SettingsError(f"the archive {name!r} holds results of trials, which are not shown")
         return context.open_archive(name)
 

@@ -26,6 +26,7 @@ from iodeep.service.lifecycle.opening import open_register
 from iodeep.service.model_alerts import ModelAlerts
 from iodeep.service.selecting import SitePolicy, site_policy
 from iodeep.service.serving import ServeContext
+from iodeep.service.serving.shadow import is_shadow_archive
 from iodeep.settings import Settings
 from iodeep.trust.lifecycle import Register
 
@@ -102,8 +103,8 @@ def archive_name(settings: Settings, wanted: str | None) -> str:
 
     That of trials is none of them: by what it holds nobody is to be treated. Errors: :class:`NotFoundError`.
     """
-    trials = settings.lifecycle.shadow_archive if settings.lifecycle else ""
-    return _named(settings, wanted, [each for each in archive_names(settings) if each != trials])
+    shown = [each for each in archive_names(settings) if not is_shadow_archive(settings, each)]
+    return _named(settings, wanted, shown)
 
 
 def models_archive(settings: Settings) -> str:

@@ -1,12 +1,14 @@
 """The archive that results of models on trial go to: never one that clinical work knows.
 
 Two names for one address are one archive, whatever their AE titles, which many archives don't look at. What this cannot see is an
-archive that hands on what it is given.
+archive that hands on what it is given, or one that is reached by DIMSE under one name and by DICOMweb under another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator, Set
+from urllib.parse import urlsplit
 
 from iodeep.errors import SettingsError
 from iodeep.settings import PacsSettings, Settings
@@ -17,9 +19,9 @@ def shadow_archive_of(settings: Settings) -> str:
     name = settings.lifecycle.shadow_archive if settings.lifecycle else ""
     if not name:
         return ""
-    addresses = set(_addresses(settings.archive(name)))
+    addresses = set(_addresses(settings.archive(name), _resolved))
     for clinical in sorted(_clinical(settings)):
-        if addresses & set(_addresses(settings.archive(clinical))):
+        if addresses & set(_addresses(settings.archive(clinical), _resolved)):
             raise SettingsError(
                 f"the shadow_archive {name!r} is an archive of clinical work",
                 expected="one that no series comes from by itself and no clinical result goes to",
@@ -29,6 +31,15 @@ def shadow_archive_of(settings: Settings) -> str:
                 remedy="Name a research archive under [lifecycle] in iodeep.toml, or leave shadow_archive out.",
             )
     return name
+
+
+def is_shadow_archive(settings: Settings, name: str) -> bool:
+    """Whether ``name`` is the archive of trials, whatever it is called there: nobody is to be shown what it holds."""
+    trials = settings.lifecycle.shadow_archive if settings.lifecycle else ""
+    if not trials or name == trials:
+        return bool(trials)
+    ours, asked = (set(_addresses(settings.archive(each), _as_written)) for each in (trials, name))
+    return bool(ours & asked)
 
 
 def need_shadow_archive(settings: Settings, models: str) -> str:
@@ -50,8 +61,27 @@ def _clinical(settings: Settings) -> set[str]:
     return {each for each in named if each}
 
 
-def _addresses(pacs: PacsSettings) -> Iterator[tuple[object, ...]]:
+def _addresses(pacs: PacsSettings, hosts: Callable[[str], Set[str]]) -> Iterator[tuple[object, ...]]:
+    """Where it is: each of the ``hosts`` that a name stands for, with port, and for DICOMweb the path."""
     if pacs.host:
-        yield (pacs.host.casefold(), pacs.port)
+        yield from ((host, pacs.port) for host in hosts(pacs.host))
     if pacs.dicomweb:
-        yield (pacs.dicomweb.rstrip("/").casefold(),)
+        url = urlsplit(pacs.dicomweb)
+        port = url.port or _PORTS.get(url.scheme)
+        yield from ((host, port, url.path.rstrip("/").casefold()) for host in hosts(url.hostname or ""))
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def _as_written(host: str) -> Set[str]:
+    return {host.casefold().rstrip(".")}
+
+
+def _resolved(host: str) -> Set[str]:
+    """The name and the addresses that it leads to; the name alone where nobody knows it now."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return _as_written(host)
+    return _as_written(host) | {str(each[4][0]) for each in found}

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from iodeep.errors import SettingsError
+from iodeep.service.api.problems import NotFoundError
+from iodeep.service.api.state import archive_name
 from iodeep.service.configuration import Configuration
 from iodeep.service.serving.composition import folders_of
 from iodeep.service.serving.models_told import check_trials, models_told
-from iodeep.service.serving.shadow import shadow_archive_of
+from iodeep.service.serving.shadow import is_shadow_archive, shadow_archive_of
 from iodeep.settings import Settings, settings_of_document
 from iodeep.trust.lifecycle import ModelState
 from tests.unit.service.lifecycle.registers import approved, change, release
@@ -48,12 +50,26 @@ def test_a_research_archive_is_taken() -> None:
         {"pacs": {"main": MAIN, "research": MAIN | {"aet": "ANOTHER"}}},
         {"lifecycle": {"shadow_archive": "dicom://ANY@10.0.0.1:104"}},
         {"default_pacs": None, "pacs": {"research": RESEARCH}},
+        {"pacs": {"main": MAIN | {"host": "localhost"}, "research": MAIN | {"host": "127.0.0.1"}}},
+        {"pacs": {"main": {"dicomweb": "http://10.0.0.1/web/"}, "research": {"dicomweb": "HTTP://10.0.0.1:80/web"}}},
     ],
-    ids=["default", "results", "polled", "same address", "as a url", "the only one"],
+    ids=["default", "results", "polled", "same address", "as a url", "the only one", "another host name", "same web"],
 )
 def test_an_archive_of_clinical_work_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="is an archive of clinical work"):
         shadow_archive_of(settings(**changes))
+
+
+def test_the_archive_of_trials_is_known_under_every_name_that_it_has() -> None:
+    """Or whoever may look at archives would see in one of them what is hidden in the other."""
+    two = settings(pacs={"main": MAIN, "research": RESEARCH, "cases": RESEARCH | {"aet": "CASES"}})
+    as_url = settings("dicom://RESEARCH@10.0.0.2:104")
+
+    assert [name for name in two.pacs if is_shadow_archive(two, name)] == ["research", "cases"]
+    assert [name for name in as_url.pacs if is_shadow_archive(as_url, name)] == ["research"]
+    assert not any(is_shadow_archive(settings(""), name) for name in two.pacs if name != "cases")
+    with pytest.raises(NotFoundError, match="cases"):
+        archive_name(two, "cases")
 
 
 def test_a_model_on_trial_needs_the_archive(tmp_path: Path) -> None:
