@@ -10,7 +10,7 @@ from iodeep.serve_settings import AccessSettings
 from iodeep.service.access.api_keys import PREFIX, ApiKeys
 from iodeep.service.access.flows import Flows
 from iodeep.service.access.oidc import TokenReader, refused
-from iodeep.service.access.principal import Principal
+from iodeep.service.access.principal import ANONYMOUS, Principal
 from iodeep.service.access.provider import Provider
 from iodeep.service.access.refusals import NotAuthenticated, ProviderUnavailable
 from iodeep.service.access.sessions import Sessions
@@ -55,7 +55,7 @@ class Authenticator:
         if credentials.session and (signed_in := self._of_session(credentials.session)):
             return signed_in
         if credentials.loopback and self._settings.anonymous is not None:
-            return Principal("anonymous", frozenset({self._settings.anonymous}), "anonymous")
+            return Principal(ANONYMOUS, frozenset({self._settings.anonymous}), ANONYMOUS)
         raise NotAuthenticated(
             "you are not signed in", remedy="Send Authorization: Bearer, or sign in at /auth/sign-in."
         )

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from iodeep.serve_settings import HttpSettings
 from iodeep.service.access.authenticator import Credentials
-from iodeep.service.access.principal import Principal
+from iodeep.service.access.principal import ANONYMOUS, Principal
 from iodeep.service.access.refusals import NotAllowed
 
 CSRF_HEADER = "X-IODeep-Request"
@@ -54,7 +54,7 @@ def refuse_foreign_pages(request: HTTPConnection, caller: Principal, by_cookie: 
 
     Errors: :class:`NotAllowed`.
     """
-    ambient = by_cookie or caller.proof == "anonymous"
+    ambient = by_cookie or caller.proof == ANONYMOUS
     if not ambient or request.scope.get("method") in _SAFE_METHODS:
         return
     refuse_foreign_origin(request)

@@ -23,7 +23,7 @@ from iodeep.service.access.authenticator import Authenticator
 from iodeep.service.access.callers import address_of, credentials_of, refuse_foreign_pages
 from iodeep.service.access.limits import RateLimits, weight_of
 from iodeep.service.access.middleware import Doorway
-from iodeep.service.access.principal import Principal
+from iodeep.service.access.principal import ANONYMOUS, Principal
 from iodeep.service.access.refusals import AccessRefusal, NotAllowed, NotAuthenticated
 from iodeep.service.audit import AuditEvent, AuditSink, EventKind, Outcome
 
@@ -62,7 +62,7 @@ class Guard:
                 self.note_failure(address, refusal)
             raise
         self.limits.count_caller(f"{principal.proof} {principal.subject or principal.name}", weight_of(request))
-        refuse_foreign_pages(request, principal, by_cookie=not credentials.bearer and principal.proof != "anonymous")
+        refuse_foreign_pages(request, principal, by_cookie=not credentials.bearer and principal.proof != ANONYMOUS)
         return principal
 
     def note_failure(self, address: str, refusal: AccessRefusal) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from iodeep.serve_settings import UserRole
 
+ANONYMOUS = "anonymous"
+"""Proof of a caller who gave none."""
 _RANK = {UserRole.VIEWER: 0, UserRole.CLINICIAN: 1, UserRole.ADMINISTRATOR: 2}
 _SYSTEM_MAY_AS = UserRole.CLINICIAN
 """A system asks for jobs and reads results as a clinician would; it approves and administers nothing."""

@@ -22,7 +22,7 @@ from iodeep.service.verifying import ContentVerdict, verify_content
 from iodeep.trust import Check
 from iodeep.trust.lifecycle import SERVICE, ModelState, RegisteredRelease, Standing
 from iodeep.trust.lifecycle.personal import sign_decision
-from iodeep.trust.lifecycle.rules import Rollback, SiteRules
+from iodeep.trust.lifecycle.rules import Rollback, SiteRules, check_is_person
 from iodeep.trust.signatures import SigningKey
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ class Decider:
     key: SigningKey | None = None
     login: str = ""
     """As the system knows them, whatever they call themselves."""
+
+    def __post_init__(self) -> None:
+        check_is_person(self.name)
 
     @property
     def evidence(self) -> dict[str, str]:

@@ -182,6 +182,14 @@ _WAYS = {
 }
 
 
+def check_is_person(name: str) -> None:
+    """NotTrustedError for a name under which the service acts: what it does by itself needs nobody's key."""
+    if name.strip().casefold() == SERVICE:
+        raise NotTrustedError(
+            f"no person is called {name!r}: so the service calls itself", remedy="Say who decides: --by NAME."
+        )
+
+
 def unknown(sop_instance_uid: str) -> InputError:
     """What to say of a release that the site never heard of."""
     return InputError(

@@ -13,15 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from iodeep.errors import InputError, NotTrustedError, SettingsError
 from iodeep.service.access import Principal
+from iodeep.service.access.principal import ANONYMOUS
 from iodeep.service.api.parameters import Uid
 from iodeep.service.api.problems import ConflictError, NotFoundError
 from iodeep.service.api.state import Administrator, ApiState, State, Viewer
 from iodeep.service.serving.shadow import need_shadow_archive
 from iodeep.trust.lifecycle import ModelState, Register, Standing, StateRecord, objection
+from iodeep.trust.lifecycle.rules import check_is_person
 
 router = APIRouter(prefix="/models", tags=["models"])
-
-_ANONYMOUS = "anonymous"
 
 
 class WantedState(StrEnum):
@@ -122,11 +122,12 @@ async def change(uid: Uid, ask: Annotated[StateAsk, Body()], state: State, calle
 def _changed(state: ApiState, uid: str, ask: StateAsk, caller: Principal) -> ModelStateOut:
     known, wanted = _standing(state, uid), ModelState(ask.state.value)
     with _rules_are_conflicts():
-        if caller.proof == _ANONYMOUS:
+        if caller.proof == ANONYMOUS:
             raise NotTrustedError(
                 "nobody who is not signed in changes where a model stands",
                 remedy="Sign in, or bring an administrator's API key (`iodeep keys add NAME --role administrator`).",
             )
+        check_is_person(caller.name)
         if wanted is ModelState.SHADOW:
             need_shadow_archive(state.context.settings, known.release.name)
         _register(state).change(

@@ -251,3 +251,23 @@ def test_a_sign_in_is_no_signature_where_a_key_is_asked_for(
 
     assert answer.status_code == 409
     assert "sign_in = true" in answer.json()["remedy"]
+
+
+def test_a_caller_who_is_called_as_the_service_calls_itself_changes_nothing(
+    site: Site, model: RegisteredRelease, start: Start
+) -> None:
+    with register_of(site) as register:
+        approved(register, model)
+    client = start(site)
+
+    answer = client.post(
+        f"/api/v1/models/{model.study_instance_uid}/state",
+        json=ask(model, "quarantined"),
+        headers=key(site, "service", UserRole.ADMINISTRATOR),
+    )
+
+    assert answer.status_code == 409
+    assert "no person is called" in answer.text
+    with register_of(site) as register:
+        (standing,) = register.standings()
+    assert standing.state is ModelState.APPROVED

@@ -274,6 +274,13 @@ def test_an_archived_record_that_was_altered_is_refused(site: Site, tmp_path: Pa
         read_records(site.archive, site.register, site.first.study_instance_uid, tmp_path)
 
 
+@pytest.mark.parametrize("name", [SERVICE, "Service", " SERVICE "])
+def test_nobody_decides_under_the_name_of_the_service(name: str) -> None:
+    """What the service does by itself, such as quarantine, needs nobody's key."""
+    with pytest.raises(NotTrustedError, match="no person is called"):
+        Decider(name, "because")
+
+
 def test_who_decides_is_called_as_they_say_or_as_their_key_or_login_is(tmp_path: Path) -> None:
     ann = Somebody("Ann")
     named = site_rules(LifecycleSettings(people=(ann.settings(tmp_path),)))
