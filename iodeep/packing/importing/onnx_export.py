@@ -26,6 +26,7 @@ def first_output(network: Any) -> Any:
 
     if isinstance(network, torch.jit.ScriptModule):
         return network
+
     class First(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
