@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from iodeep.errors import InputError, IntegrityError, NotTrustedError
 from iodeep.model_object.local_files import whole_file
@@ -29,7 +29,7 @@ class RevocationList(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["IODeep revocations 1"] = FORMAT
-    issued_at: datetime
+    issued_at: AwareDatetime
     valid_until: date
     """The last day on which it may be relied on; a newer one has to be there by then."""
     keys: dict[Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")], str] = Field(default_factory=dict)

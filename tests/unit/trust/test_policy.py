@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from iodeep.errors import InputError, SettingsError
+from iodeep.errors import InputError, NotTrustedError, SettingsError
 from iodeep.model_object import PackedModel, read_descriptor
+from iodeep.model_object.manifest import canonical_json
 from iodeep.trust.policy import ModelInQuestion, trust_policy
-from iodeep.trust.revocations import RevocationList, write_revocations
+from iodeep.trust.revocations import RevocationList, SignedList, write_revocations
 from iodeep.trust.signatures import SignerRole
+from iodeep.trust.signatures.keys import ed25519_public
+from iodeep.trust.signatures.signing import signed_bytes
 from iodeep.trust_settings import TrustSettings
 from tests.unit.model_object.models import pack_ensemble
 from tests.unit.trust.signing import (
@@ -238,6 +241,20 @@ def test_a_list_that_cannot_be_relied_on_withdraws_everything(model: PackedModel
 
     assert "list of what is revoked" in refusal
     assert "iodeep revoke" in refusal
+
+
+def test_a_list_whose_moment_could_be_any_of_a_day_is_not_relied_on(tmp_path: Path) -> None:
+    """Without a time zone nobody can say which of two lists is the newer."""
+    key, _ = key_files(tmp_path)
+    made = RevocationList(issued_at=NOW, valid_until=(NOW + DAY).date()).model_dump(mode="json")
+    contents = [
+        canonical_json(made | {"issued_at": moment}) for moment in ("2026-11-21T08:00:00Z", "2026-11-21T08:00:00")
+    ]
+    zoned, bare = (SignedList(each, signed_bytes(each, key), key.type_and_id, "it") for each in contents)
+
+    assert zoned.checked(ed25519_public(key)).issued_at.utcoffset() is not None
+    with pytest.raises(NotTrustedError, match="cannot be relied on"):
+        bare.checked(ed25519_public(key))
 
 
 def test_a_trusted_key_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
