@@ -28,11 +28,11 @@ def _told(text: str) -> str:
     return shown if len(text) <= MOST_CHARACTERS else f"{shown[:MOST_CHARACTERS]} ..."
 
 
-def plain(text: str) -> str:
-    """The text with every character that isn't seen written as its number; line ends stay."""
-    if is_plain(text, allowed="\n"):
+def plain(text: str, *, allowed: str = "\n") -> str:
+    """The text with every character that isn't seen written as its number; line ends stay, or what is ``allowed``."""
+    if is_plain(text, allowed=allowed):
         return text
-    return "".join(c if is_plain(c, allowed="\n") else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if is_plain(c, allowed=allowed) else c.encode("unicode_escape").decode() for c in text)
 
 
 class ExitCode(IntEnum):

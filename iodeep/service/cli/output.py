@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from iodeep import ports
-from iodeep.errors import IODeepError
+from iodeep.errors import IODeepError, plain
 
 MEGA = 1_000_000
 WIDE = 200
@@ -48,10 +49,17 @@ class Output:
 
 def people(*, stderr: bool = False) -> Console:
     """Where people read, on standard output unless told otherwise: as wide as the terminal, wide enough for UIDs where it goes to a file."""
-    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    console = _Plain(stderr=stderr, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = WIDE
     return console
+
+
+class _Plain(Console):
+    """What anybody wrote, such as a reason, is shown and steers no terminal; what joins letters or divides words stays."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(plain(text, allowed="\n\t\u00ad\u200c\u200d"), **options)
 
 
 class _Bars:

@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.markup import escape
 
 from iodeep.card import read_card
+from iodeep.errors import is_plain
 from iodeep.model_object import pack_model
 from iodeep.service.cli import main
+from iodeep.service.cli.output import people, table
 from tests.unit.model_object.models import BRAIN_CARD, write_payloads
 
 
@@ -26,3 +29,17 @@ def test_brackets_in_a_name_are_printed(
         main()
 
     assert "Brain [bold] 1.0.2" in capsys.readouterr().out
+
+
+def test_what_somebody_wrote_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a line, a table, and beside markup of our own; ESC, the one-byte CSI, and what turns text around."""
+    said = "no\x1b[2K\x9b1A\u202eyes"
+    rows = table(None, "why")
+    rows.add_row(escape(said))
+
+    people().print("[red]no[/]", escape(said))
+    people().print(rows)
+
+    shown = capsys.readouterr().out
+    assert shown.count("no\\x1b[2K\\x9b1A\\u202eyes") == 2
+    assert is_plain(shown, allowed="\n")
