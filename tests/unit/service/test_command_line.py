@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iodeep.errors import ExitCode, InputError
+from iodeep.errors import ExitCode, InputError, plain
 from iodeep.service import cli
 from iodeep.service.stages import not_retold
 from iodeep.service.subjects import subject_of
@@ -70,7 +70,7 @@ def test_json_is_valid_for_a_path_that_is_no_text(encoding: str, tmp_path: Path)
         env={**os.environ, "PYTHONIOENCODING": encoding, "IODEEP_CACHE": str(tmp_path)},
     )
     assert ended.returncode == ExitCode.BAD_INPUT
-    assert json.loads(ended.stdout.decode("utf-8"))["problem"] == f"{path} does not exist"
+    assert json.loads(ended.stdout.decode("utf-8"))["problem"] == f"{plain(path)} does not exist"
 
 
 def test_fetching_what_is_not_there_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
