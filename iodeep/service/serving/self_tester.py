@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iodeep.errors import CancelledError, IODeepError
+from iodeep.errors import ArchiveError, CancelledError, InputError, IODeepError, ObjectError
 from iodeep.service.audit import AuditSink
 from iodeep.service.serving.context import ServeContext
 
@@ -112,8 +112,12 @@ def round_of_tests(context: ServeContext, audit: AuditSink, tested: set[str], st
             for release in untested:
                 if stop.is_set():
                     return
-                _tested(context, release, engine, book, alerts, stop)
-                tested.add(release.manifest_sha256)
+                try:
+                    _tested(context, release, engine, book, alerts, stop)
+                except (ArchiveError, InputError, ObjectError) as error:  # the others are tested all the same
+                    log.warning("self-test of %s waits: %s", release.name, error)
+                else:
+                    tested.add(release.manifest_sha256)
 
 
 def _tested(

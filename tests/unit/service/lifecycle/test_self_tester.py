@@ -143,6 +143,22 @@ def test_what_was_replaced_in_the_archive_is_not_run(
     assert host.passed() == {}
 
 
+def test_a_model_that_cannot_be_had_keeps_no_other_from_being_tested(
+    host: Host, descriptors: tuple[ModelDescriptor, ModelDescriptor]
+) -> None:
+    gone = RegisteredRelease.of(descriptors[0]).model_copy(
+        update={"sop_instance_uid": "2.25.1", "study_instance_uid": "2.25.2", "manifest_sha256": "f" * 64}
+    )
+    approved(host.register, gone)
+    host.approve(descriptors[1])
+    tested: set[str] = set()
+
+    round_of_tests(host.context, host.context.open_audit(), tested, threading.Event())
+
+    assert host.passed() == {descriptors[1].identity.manifest_sha256: True}
+    assert tested == {descriptors[1].identity.manifest_sha256}, "the other one is tried again"
+
+
 def test_it_goes_on_beside_a_worker_and_ends_with_it(
     host: Host, descriptors: tuple[ModelDescriptor, ModelDescriptor]
 ) -> None:
