@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from iodeep.errors import IntegrityError
 from iodeep.trust.lifecycle.personal import check_decision
-from iodeep.trust.lifecycle.record import START, StateRecord
+from iodeep.trust.lifecycle.record import START, SUBJECT, StateRecord
 from iodeep.trust.lifecycle.states import SERVICE, ModelState, RegisteredRelease, Standing, goes_without_shadow
 
 _ENDS = {ModelState.QUARANTINED, ModelState.RETIRED, ModelState.REVOKED}
@@ -194,7 +194,7 @@ def needs_person(record: StateRecord) -> bool:
 
 
 def same_person(one: StateRecord, other: StateRecord) -> bool:
-    """Whether two records are by one person, by name or by key."""
-    keys = {record.signature.public_key for record in (one, other) if record.signature is not None}
-    both_signed = one.signature is not None and other.signature is not None
-    return one.by.casefold() == other.by.casefold() or (both_signed and len(keys) == 1)
+    """Whether two records are by one person: by name, by key, or by what their provider knows them by, whatever they are called."""
+    same_key = one.signature and other.signature and one.signature.public_key == other.signature.public_key
+    same_subject = SUBJECT in one.evidence and one.evidence[SUBJECT] == other.evidence.get(SUBJECT)
+    return one.by.casefold() == other.by.casefold() or bool(same_key) or same_subject

@@ -16,6 +16,9 @@ FORMAT: Literal["IODeep state 1"] = "IODeep state 1"
 START = "0" * 64
 """What the first record names as the one before it."""
 
+SUBJECT = "subject"
+"""Name of the evidence that says by which identifier of the site's provider somebody was signed in, whatever they are called there."""
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 
 

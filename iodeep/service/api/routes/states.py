@@ -19,6 +19,7 @@ from iodeep.service.api.problems import ConflictError, NotFoundError
 from iodeep.service.api.state import Administrator, ApiState, State, Viewer
 from iodeep.service.serving.shadow import need_shadow_archive
 from iodeep.trust.lifecycle import ModelState, Register, Standing, StateRecord, objection
+from iodeep.trust.lifecycle.record import SUBJECT
 from iodeep.trust.lifecycle.rules import check_is_person
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -135,7 +136,7 @@ def _changed(state: ApiState, uid: str, ask: StateAsk, caller: Principal) -> Mod
             wanted,
             by=caller.name,
             reason=ask.reason,
-            evidence={"signed in by": caller.proof, **({"subject": caller.subject} if caller.subject else {})},
+            evidence={"signed in by": caller.proof, **({SUBJECT: caller.subject} if caller.subject else {})},
             manifest_sha256=ask.manifest_sha256,
             skip_shadow=ask.skip_shadow,
             signed_in=True,

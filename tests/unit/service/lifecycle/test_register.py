@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from iodeep.errors import InputError, IntegrityError, LocalStorageError, NotTrustedError
-from iodeep.lifecycle_settings import Act, LifecycleSettings
+from iodeep.lifecycle_settings import Act, LifecycleSettings, PersonSettings
 from iodeep.service.audit import AuditEvent, EventKind, Outcome
 from iodeep.service.lifecycle.site_register import SiteRegister
 from iodeep.trust.lifecycle import SERVICE, ModelState, objection
@@ -185,6 +185,29 @@ def test_two_different_people_approve(tmp_path: Path) -> None:
         assert site.standing(FIRST.sop_instance_uid).approved_by == ("Ann",)  # type: ignore[union-attr]
         assert change(site, FIRST, A, bob) is A
         assert site.standing(FIRST.sop_instance_uid).approved_by == ("Ann", "Bob")  # type: ignore[union-attr]
+
+
+def test_who_is_called_otherwise_at_the_second_sign_in_is_no_second_person(tmp_path: Path) -> None:
+    """Providers let people change the name that they are known by; what identifies them stays."""
+    people = tuple(PersonSettings(name=name, sign_in=True, may=(Act.APPROVE,)) for name in ("Ann", "Bob"))
+    with register(tmp_path, LifecycleSettings(approvals=2, skip_shadow=True, people=people)) as site:
+        to_self_tested(site, FIRST)
+
+        def approve(by: str, subject: str) -> ModelState:
+            return site.change(
+                FIRST.sop_instance_uid,
+                A,
+                by=by,
+                reason="it is good",
+                evidence={"subject": subject},
+                manifest_sha256=FIRST.manifest_sha256,
+                signed_in=True,
+            ).state
+
+        assert approve("Ann", "7f3a") is ModelState.SELF_TESTED
+        with pytest.raises(NotTrustedError, match="Bob has approved"):
+            approve("Bob", "7f3a")
+        assert approve("Bob", "81c0") is A
 
 
 def test_a_changed_manifest_voids_the_first_approval(tmp_path: Path) -> None:
