@@ -7,10 +7,10 @@ is in another database or cannot be read so; what is read is checked in the same
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from iodeep.errors import InputError
@@ -39,17 +39,9 @@ _ALL = (
 
 def read_file(database: Path) -> tuple[list[SignedRecord], ChainEnd | None]:
     """What :func:`iodeep.service.lifecycle.table.read_all` gives, of an SQLite file. Raises :class:`sqlite3.Error`."""
-    found: list[SignedRecord] = []
-    end: ChainEnd | None = None
     address = f"file:{quote(str(database.absolute()))}?mode=ro"
     with closing(sqlite3.connect(address, uri=True, timeout=BUSY_S)) as connection:
-        for kind, sequence, text, signature in connection.execute(_ALL):
-            value = bytes_of_digits(signature)
-            if kind == 0:
-                found.append(SignedRecord(text.encode("utf-8", "surrogatepass"), value))
-            else:
-                end = ChainEnd(sequence, text, value)
-    return found, end
+        return chain_of(connection.execute(_ALL))
 
 
 def read_ledger(database: Path, key: SiteKey) -> Ledger:
@@ -65,10 +57,25 @@ def read_ledger(database: Path, key: SiteKey) -> Ledger:
     return ledger
 
 
-def bytes_of_digits(digits: str) -> bytes:
-    """A signature as it is kept; a digit that is none makes one that doesn't hold."""
+def chain_of(rows: Iterable[Sequence[Any]]) -> tuple[list[SignedRecord], ChainEnd | None]:
+    """Every record in the chain's order, and the mark of its end. What is of another kind than was written doesn't hold.
+
+    ``rows``: 0, number, record, signature of each record; 1, number, digest, signature of the end. SQLite keeps any kind of value.
+    """
+    found: list[SignedRecord] = []
+    end: ChainEnd | None = None
+    for kind, sequence, text, signature in rows:
+        value = _bytes_of_digits(signature)
+        if kind == 0:
+            found.append(SignedRecord(str(text).encode("utf-8", "surrogatepass"), value))
+        else:
+            end = ChainEnd(sequence, text, value)
+    return found, end
+
+
+def _bytes_of_digits(digits: object) -> bytes:
     try:
-        return bytes.fromhex(digits)
+        return bytes.fromhex(str(digits))
     except ValueError:
         return b""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from iodeep.service.lifecycle.reading import bytes_of_digits
+from iodeep.service.lifecycle.reading import chain_of
 from iodeep.trust.lifecycle.chain import ChainEnd, SignedRecord
 
 metadata = sa.MetaData()
@@ -51,16 +51,8 @@ def begin_change(connection: sa.Connection) -> None:
 
 
 def read_all(connection: sa.Connection) -> tuple[list[SignedRecord], ChainEnd | None]:
-    """Every record in the chain's order, and the mark of its end; a digit that is none makes a signature that doesn't hold."""
-    found: list[SignedRecord] = []
-    end: ChainEnd | None = None
-    for kind, sequence, text, signature in connection.execute(_ALL):
-        value = bytes_of_digits(signature)
-        if kind == 0:
-            found.append(SignedRecord(text.encode("utf-8", "surrogatepass"), value))
-        else:
-            end = ChainEnd(sequence, text, value)
-    return found, end
+    """Every record in the chain's order, and the mark of its end; see :func:`iodeep.service.lifecycle.reading.chain_of`."""
+    return chain_of(connection.execute(_ALL))
 
 
 def append(connection: sa.Connection, added: Sequence[tuple[int, SignedRecord]], end: ChainEnd) -> None:

@@ -90,6 +90,11 @@ def test_a_change_goes_through_the_whole_register(filled: Configuration) -> None
         "UPDATE iodeep_state_records SET signature = 'no digits' WHERE sequence = 1",
         "DELETE FROM iodeep_state_records WHERE sequence = (SELECT max(sequence) FROM iodeep_state_records)",
         "DELETE FROM iodeep_state_end",
+        "UPDATE iodeep_state_records SET record = x'00ff'",
+        "UPDATE iodeep_state_records SET signature = x'00ff'",
+        "UPDATE iodeep_state_end SET sequence = 'many'",
+        "UPDATE iodeep_state_end SET sha256 = x'00ff'",
+        "UPDATE iodeep_state_end SET signature = x'00ff'",
     ],
 )
 def test_a_file_that_was_altered_says_nothing(statement: str, filled: Configuration) -> None:
@@ -99,6 +104,8 @@ def test_a_file_that_was_altered_says_nothing(statement: str, filled: Configurat
 
     with at_hand(filled) as quick, pytest.raises(IntegrityError):
         quick.standings()
+    with open_register(filled, folders_of(filled), Events()) as whole, pytest.raises(IntegrityError):
+        whole.standings()
 
 
 def test_a_register_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
