@@ -68,11 +68,6 @@ def site_series(kind: DocumentType, type_and_key: str, study: str = "") -> Wante
     return Wanted(study, deterministic_uid("site series", kind.word, type_and_key, study))
 
 
-def is_document_series(series_number: str, kind: DocumentType) -> bool:
-    """Whether a Series Number (0020,0011) is that of such documents."""
-    return series_number.isascii() and series_number.isdigit() and int(series_number) // 1_000_000 == kind.kind
-
-
 def write_site_document(
     folder: Path, document: SiteDocument, number: int, made_at: datetime, of: Manifest | None = None, sha256: str = ""
 ) -> Path:

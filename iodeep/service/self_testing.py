@@ -64,19 +64,6 @@ class SelfTestBook(Protocol):
         """Write one down, in place of an older one."""
 
 
-def self_test_objection(book: SelfTestBook, manifest_sha256: str, fingerprint: str) -> str:
-    """Why the model may not run on this runtime, as a sentence without a full stop; empty where it passed.
-
-    A model that was not tested yet may not run either: :func:`need_self_test` tests it.
-    """
-    found = book.find(manifest_sha256, fingerprint)
-    if found is None:
-        return "its self-test was not run here yet with this runtime: `iodeep self-test` does"
-    if found.passed:
-        return ""
-    return f"its self-test failed on this host ({found.runtime}): {found.sentence.rstrip('.')}"
-
-
 def self_tested(
     descriptor: ModelDescriptor, files: Mapping[str, Path], engine: Engine, cancel: Cancellation | None = None
 ) -> SelfTestResult:

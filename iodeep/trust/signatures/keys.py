@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC
 from pathlib import Path
 
 from cryptography import x509
@@ -160,11 +159,6 @@ def read_public(path: Path) -> Ed25519PublicKey | x509.Certificate:
             expected="an Ed25519 public key, or a CA certificate for others",
         )
     return key
-
-
-def not_after(certificate: x509.Certificate) -> str:
-    """The last moment of a certificate, as people read it."""
-    return f"{certificate.not_valid_after_utc.astimezone(UTC):%Y-%m-%d}"
 
 
 def read_key_file(path: Path) -> bytes:

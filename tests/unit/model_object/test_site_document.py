@@ -22,7 +22,7 @@ from iodeep.model_object import (
     recognise,
     write_site_document,
 )
-from iodeep.model_object.site_document import is_document_series, site_series
+from iodeep.model_object.site_document import site_series
 from tests.unit.model_object.models import pack_ensemble
 from tests.validators import dciodvfy_errors, missing_attributes
 
@@ -65,8 +65,7 @@ def test_it_lies_in_the_releases_study_where_its_series_can_be_asked_for(model: 
     assert (
         (series.study, series.series) == (dataset.StudyInstanceUID, dataset.SeriesInstanceUID) == (study, series.series)
     )
-    assert is_document_series(str(dataset.SeriesNumber), DocumentType.STATE)
-    assert not is_document_series(str(dataset.SeriesNumber), DocumentType.REVOCATIONS)
+    assert dataset.SeriesNumber // 1_000_000 == DocumentType.STATE.kind
     assert dataset.InstanceNumber == 7
 
 
@@ -75,7 +74,7 @@ def test_a_document_of_the_whole_site_is_of_a_patient_that_is_no_model(tmp_path:
 
     assert dataset.PatientID == "AIMSITE.REVOCATIONS"
     assert dataset.StudyInstanceUID == site_series(DocumentType.REVOCATIONS, KEY).study
-    assert is_document_series(str(dataset.SeriesNumber), DocumentType.REVOCATIONS)
+    assert dataset.SeriesNumber // 1_000_000 == DocumentType.REVOCATIONS.kind
 
 
 def test_the_same_document_gives_the_same_instance(tmp_path: Path) -> None:
