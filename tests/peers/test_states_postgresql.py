@@ -14,7 +14,8 @@ from iodeep.errors import IntegrityError, LocalStorageError, NotTrustedError, Se
 from iodeep.lifecycle_settings import LifecycleSettings
 from iodeep.serve_settings import JobSettings, ServeSettings
 from iodeep.service.configuration import Configuration
-from iodeep.service.lifecycle.opening import KEY_FILE, open_register
+from iodeep.service.lifecycle.opening import open_register
+from iodeep.service.lifecycle.reading import KEY_FILE
 from iodeep.service.lifecycle.site_register import SiteRegister
 from iodeep.service.serving.composition import folders_of
 from iodeep.settings import Settings
