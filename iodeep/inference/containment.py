@@ -15,7 +15,7 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,10 +101,10 @@ def contain(parent: int, files: Files | None = None) -> dict[str, str]:
     return lacking.reasons
 
 
-def told(reasons: dict[str, str]) -> tuple[str, ...]:
-    """One sentence a layer that is lacking, for those who decide whether that is good enough."""
+def told(reasons: Mapping[str, str], process: str = "inference process") -> tuple[str, ...]:
+    """One sentence a layer of ``process`` that is lacking, for those who decide whether that is good enough."""
     return tuple(
-        f"The inference process is contained less than it should be: {LAYERS[layer]} ({reason})."
+        f"The {process} is contained less than it should be: {LAYERS[layer]} ({reason})."
         for layer, reason in reasons.items()
         if layer in LAYERS
     )

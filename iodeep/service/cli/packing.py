@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,8 @@ from iodeep.model_object import DEFAULT_PART_SIZE
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, size
 from iodeep.service.configuration import load_configuration
-from iodeep.service.importing.packing import Draft, draft_card, is_plain_onnx, pack_source
+from iodeep.service.containing import REMEDY
+from iodeep.service.importing.packing import Draft, Imported, draft_card, is_plain_onnx, pack_source
 from iodeep.service.packing import PackedAndChecked, pack_network
 from iodeep.settings import Settings
 
@@ -84,10 +86,10 @@ def pack(
         _draft(network, out, settings, output, plain=plain)
         return
     largest = settings.archive(for_pacs).max_part_size if for_pacs else DEFAULT_PART_SIZE
-    read, agreement = read_card(card), None
+    read, imported = read_card(card), None
     with output.progress() as progress, Engine(settings.run) as engine:
 
-        def packed_of(folder: Path, imported: str | None) -> PackedAndChecked:
+        def packed_of(folder: Path, came_from: str | None) -> PackedAndChecked:
             return pack_network(
                 folder,
                 read,
@@ -95,7 +97,7 @@ def pack(
                 engine,
                 self_test_series=self_test,
                 despite_privacy=despite_privacy,
-                imported=imported,
+                imported=came_from,
                 part_size=min(part_size or largest, largest) if for_pacs else part_size or largest,
                 progress=progress,
             )
@@ -107,9 +109,9 @@ def pack(
                 )
             packed = packed_of(network, None)
         else:
-            done = pack_source(network, read, engine, settings.run, reference or (), packed_of, progress=progress)
-            packed, agreement = done.packed, str(done.agreement)
-    _tell(packed, out, agreement, output)
+            imported = pack_source(network, read, engine, settings.run, reference or (), packed_of, progress=progress)
+            packed = imported.packed
+    _tell(packed, out, imported, output)
 
 
 def _draft(network: Path, out: Path, settings: Settings, output: Output, *, plain: bool) -> None:
@@ -123,6 +125,7 @@ def _draft(network: Path, out: Path, settings: Settings, output: Output, *, plai
         "framework": draft.found.framework,
         "questions": [{"field": each.field, "sentence": each.sentence} for each in draft.questions],
         "notes": list(draft.found.notes),
+        "warnings": list(draft.warnings),
     }
     output.answer(document, lambda console: _render_draft(console, draft))
 
@@ -131,6 +134,7 @@ def _render_draft(console: Console, draft: Draft) -> None:
     console.print(
         f"{draft.found.kind}, read with {escape(draft.found.framework)}. Its card is begun in {escape(str(draft.path))}."
     )
+    _warn(console, draft.warnings)
     for note in draft.found.notes:
         console.print(f"  {escape(note)}")
     console.print(f"{len(draft.questions)} things that the source doesn't say are asked for:")
@@ -139,8 +143,17 @@ def _render_draft(console: Console, draft: Draft) -> None:
     console.print("Complete it, then pack with --card and --reference-series.")
 
 
-def _tell(packed: PackedAndChecked, out: Path, agreement: str | None, output: Output) -> None:
+def _warn(console: Console, warnings: Sequence[str]) -> None:
+    for sentence in warnings:
+        console.print(f"[bold red]WARNING[/] {escape(sentence)}")
+    if warnings:
+        console.print(escape(REMEDY))
+
+
+def _tell(packed: PackedAndChecked, out: Path, imported: Imported | None, output: Output) -> None:
     model = packed.model
+    agreement = imported.agreement if imported else None
+    warnings = imported.warnings if imported else ()
     document: dict[str, Any] = {
         "descriptor": str(model.descriptor),
         "parts": [str(path) for path in model.parts],
@@ -150,7 +163,8 @@ def _tell(packed: PackedAndChecked, out: Path, agreement: str | None, output: Ou
         "manifest_sha256": model.identity.manifest_sha256,
         "payload_bytes": model.total_bytes,
         "engine": packed.engine,
-        "agreement": agreement,
+        "agreement": agreement.document() if agreement else None,
+        "warnings": list(warnings),
     }
 
     def render(console: Console) -> None:
@@ -161,7 +175,8 @@ def _tell(packed: PackedAndChecked, out: Path, agreement: str | None, output: Ou
         console.print(f"  study       {model.study_instance_uid}")
         console.print(f"  manifest    sha256 {model.identity.manifest_sha256}")
         if agreement:
-            console.print(f"  agreement   {escape(agreement)}")
+            console.print(f"  agreement   {escape(str(agreement))}")
+        _warn(console, warnings)
         console.print(f"Read back and verified. Next: iodeep store {escape(str(out))} --to PACS")
 
     output.answer(document, render)

@@ -106,11 +106,13 @@ def check_agrees(found: ImportedNetwork, card: ModelCard) -> None:
     """CardError naming each field in which ``card`` says something else than the source."""
     document = card_document(card)
     full = card.model_dump(mode="json")
+    if unknown := sorted(set(found.card) - set(full)):
+        raise InputError(f"the source says {unknown[0][:80]!r}, which no card has")
     said = {name: _whole(name, value) for name, value in found.card.items()}
     wrong = [
         sentence
         for name, value in said.items()
-        for sentence in _differences(name, value, (full if name in _STEPS else document)[name])
+        for sentence in _differences(name, value, (full if name in _STEPS else document).get(name))
     ]
     if wrong:
         raise CardError(

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from iodeep import errors
 from iodeep.errors import InferenceError, InputError, IODeepError
+from iodeep.inference.containment import told
 from iodeep.packing.importing import ImportedNetwork, Question, ReferenceImage, ReferencePrediction, SourceKind
 from iodeep.service.importing.copying import copied
 from iodeep.settings import RunSettings
@@ -37,7 +38,7 @@ _Sentence = Annotated[str, StringConstraints(max_length=1000)]
 
 
 class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 _Kind = TypeVar("_Kind", bound=_Closed)
@@ -48,9 +49,13 @@ class _Read(_Closed):
     card: dict[str, Any]
     suggested: dict[str, Any]
     files: Annotated[dict[_FileName, _Sentence], Field(max_length=128)]
-    framework: _Sentence
+    framework: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 .,+_-]{1,200}$")]
     questions: Annotated[tuple[tuple[_Sentence, _Sentence], ...], Field(max_length=2000)]
     notes: Annotated[tuple[_Sentence, ...], Field(max_length=1000)]
+
+
+class _Contained(_Closed):
+    lacking: dict[str, _Sentence]
 
 
 class _Predicted(_Closed):
@@ -69,7 +74,13 @@ class ImportProcess:
         for name in ("source", "images", "out"):
             (folder / name).mkdir()
         self._source = copied(source, folder / "source")
-        self.lacking: tuple[str, ...] = ()
+
+    def lacking(self) -> tuple[str, ...]:
+        """A sentence for each layer of containment that this machine refuses; InputError where an indispensable one is.
+
+        Found out by a process that looks at nothing of the source, so that nothing in it can say otherwise.
+        """
+        return told(_valid(_Contained, self._asked({"act": "contain"})).lacking, "process that reads the source")
 
     def read(self, card: Mapping[str, Any] | None = None) -> ImportedNetwork:
         """What the source is; ``card``: a completed one, where there is one already."""
@@ -105,8 +116,11 @@ class ImportProcess:
         """A regular file below ``out``, by a way without links."""
         out = (self._folder / "out").resolve()
         path = out / name
-        if not path.resolve().is_relative_to(out) or path.resolve() != path or not path.is_file():
-            raise _nonsense()
+        try:
+            if not path.resolve().is_relative_to(out) or path.resolve() != path or not path.is_file():
+                raise _nonsense()
+        except (ValueError, OSError) as error:  # no name of a file at all: a NUL, or longer than any
+            raise _nonsense() from error
         return path
 
     def _asked(self, request: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from iodeep.errors import InputError
 from iodeep.inference import Engine, check_network
 from iodeep.inference.image import Scan
 from iodeep.inference.inputs import channels_of
-from iodeep.packing.importing import Agreement, ImportedNetwork, Question, ReferenceImage, compared
+from iodeep.model_object.local_files import storage_errors
+from iodeep.packing.importing import CARD_LED, Agreement, ImportedNetwork, Question, ReferenceImage, compared
 from iodeep.ports import Progress, ProgressSink, no_progress
 from iodeep.service.importing.cards import check_agrees, draft_text, questions
 from iodeep.service.importing.contained import ImportProcess
@@ -42,15 +44,18 @@ class Draft:
     path: Path
     found: ImportedNetwork
     questions: tuple[Question, ...]
+    warnings: tuple[str, ...] = ()
+    """What the containment of the process that read the source lacked."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A packed source, and how near its result is to the source's own."""
+    """A packed source, and how near its result is to the source's own; ``warnings``: as of :class:`Draft`."""
 
     packed: PackedAndChecked
     agreement: Agreement
     framework: str
+    warnings: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -66,10 +71,18 @@ def draft_card(source: Path, out: Path, limits: RunSettings, *, progress: Progre
         raise InputError(f"{path} exists already", remedy="Give it with --card, or another folder with --out.")
     with _process(source, limits) as process:
         progress(Progress("read source", 0, None, "steps"))
+        warnings = process.lacking()
         found = process.read()
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(draft_text(found), encoding="utf-8")
-    return Draft(path, found, questions(found))
+    text = draft_text(found)
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        begun = out / f".{DRAFT}.part"
+        try:
+            begun.write_text(text, encoding="utf-8")
+            begun.rename(path)
+        finally:
+            begun.unlink(missing_ok=True)
+    return Draft(path, found, questions(found), warnings)
 
 
 def pack_source(
@@ -89,6 +102,7 @@ def pack_source(
     volumes = _volumes(card, references)
     with _process(source, limits) as process, tempfile.TemporaryDirectory(prefix="iodeep-") as payload:
         progress(Progress("read source", 0, None, "steps"))
+        warnings = process.lacking()
         found = process.read(card.model_dump(mode="json"))
         check_agrees(found, card)
         files = _placed(card, found, Path(payload))
@@ -97,9 +111,19 @@ def pack_source(
         progress(Progress("predict with the source's framework", 0, None, "steps"))
         theirs = process.predict(_images(card, volumes), card.model_dump(mode="json"))
         ours = engine.run(card, files, volumes, progress=progress)
-        agreement = compared(card, ours, theirs)
-        said = f"{found.kind} by {found.framework}; on a reference image: {agreement}"
-        return Imported(pack(Path(payload), said), agreement, found.framework)
+        agreement = compared(card, ours, theirs, tuple(_unseen(card, found)))
+        said = f"{found.kind} by {found.framework}; on a reference image: {agreement.short()}"
+        return Imported(pack(Path(payload), said), agreement, found.framework, warnings)
+
+
+def _unseen(card: ModelCard, found: ImportedNetwork) -> Iterator[str]:
+    """What is the same for both sides of the comparison, and therefore not shown by it."""
+    if found.kind in CARD_LED:
+        yield "both within the card's steps, so that the export alone is compared: whether the steps are right is not shown"
+    elif list(found.card.get("preprocessing", ()))[:1] == [{"step": "orient"}]:
+        yield "both turned as the card says that the training images lay, so that whether they lay so is not shown"
+    if len(card.inputs) > 1:
+        yield "both with the series brought onto the first one's grid by us, so that this is not shown"
 
 
 def _volumes(card: ModelCard, references: Sequence[Path]) -> dict[str, Volume]:
@@ -136,5 +160,5 @@ def _placed(card: ModelCard, found: ImportedNetwork, payload: Path) -> dict[str,
     if missing := [name for name in names if name not in found.files]:
         raise InputError("the card names files that the source does not give", found=", ".join(missing))
     for name in names:
-        (payload / name).write_bytes(found.files[name].read_bytes())
+        shutil.copyfile(found.files[name], payload / name, follow_symlinks=False)
     return {name: payload / name for name in names}

@@ -70,7 +70,9 @@ def _result(lacking: Mapping[str, str], request: dict[str, Any], folder: Path, t
     """The boundary where everything that can go wrong becomes a message."""
     try:
         _refuse_open(lacking)
-        return {"result": _done(request, folder, threads), "lacking": dict(lacking)}
+        if request["act"] == "contain":
+            return {"result": {"lacking": dict(lacking)}}
+        return {"result": _done(request, folder, threads)}
     except MemoryError:
         return {"memory": True}
     except IODeepError as error:

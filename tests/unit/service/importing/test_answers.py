@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from iodeep.card import card_of_document
 from iodeep.errors import CardError, InferenceError, InputError
+from iodeep.inference import containment_kernel as kernel
 from iodeep.packing.importing import ImportedNetwork, Question, ReferenceImage, SourceKind
+from iodeep.service.cli import app
 from iodeep.service.importing import worker
 from iodeep.service.importing.cards import check_agrees, draft_text, questions
 from iodeep.service.importing.contained import MOST_RESULT_BYTES, ImportProcess
@@ -58,6 +62,9 @@ def test_an_answer_is_read(process: ImportProcess, tmp_path: Path, monkeypatch: 
         {**ANSWER, "files": {"../net.onnx": "net.onnx"}},
         {**ANSWER, "files": {"net.onnx": "missing"}},
         {**ANSWER, "files": {"net.onnx": "link"}},
+        {**ANSWER, "files": {"net.onnx": "net\0.onnx"}},
+        {**ANSWER, "files": {"net.onnx": "n" * 400}},
+        {**ANSWER, "framework": "torch\x1b[2J"},
         {**ANSWER, "kind": "other"},
         {**ANSWER, "further": 1},
         {**ANSWER, "notes": ["x" * 2000]},
@@ -74,6 +81,45 @@ def test_an_answer_that_cannot_be_used_is_refused(
     answering(process, monkeypatch, out, content)
     with pytest.raises(InputError, match="cannot be used"):
         process.read()
+
+
+def test_a_probability_that_is_no_number_is_refused(
+    process: ImportProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(process, monkeypatch, tmp_path / "scratch" / "out", {"masks": [], "heads": {"scores": [float("nan")]}})
+    with pytest.raises(InputError, match="cannot be used"):
+        process.predict([], {})
+
+
+def test_what_the_containment_lacks_is_said_a_sentence_a_layer(
+    process: ImportProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"user": "Python is not open to other users"}
+    answering(process, monkeypatch, tmp_path / "scratch" / "out", {"lacking": said})
+    (sentence,) = process.lacking()
+    assert sentence.startswith("The process that reads the source is contained less than it should be: it runs as root")
+    assert "(Python is not open to other users)" in sentence
+
+
+def test_the_containment_is_asked_about_without_a_look_at_the_source(process: ImportProcess) -> None:
+    """It is no network at all, so reading it fails."""
+    sentences = process.lacking()
+    assert all(sentence.startswith("The process that reads the source") for sentence in sentences)
+    assert any("it runs as root" in sentence for sentence in sentences) is (
+        os.geteuid() == 0 and not kernel.open_to_nobody([path for path in worker._libraries() if Path(path).exists()])
+    )
+
+
+def test_a_command_warns_loudly_of_what_the_containment_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    found = ImportedNetwork(SourceKind.STATE_DICT, {}, {}, "torch 2")
+    monkeypatch.setattr(ImportProcess, "lacking", lambda _: ("It is contained less than it should be.",))
+    monkeypatch.setattr(ImportProcess, "read", lambda _: found)
+    command = ["pack", str(tmp_path / "model.pt"), "--out"]
+    for_people = CliRunner().invoke(app, [*command, str(tmp_path / "one")], catch_exceptions=False)
+    assert "WARNING It is contained less than it should be." in for_people.stdout
+    for_scripts = CliRunner().invoke(app, [*command, str(tmp_path / "two"), "--json"], catch_exceptions=False)
+    assert json.loads(for_scripts.stdout)["warnings"] == ["It is contained less than it should be."]
 
 
 def test_a_mask_of_another_size_is_refused(
@@ -149,10 +195,11 @@ def test_a_draft_is_yaml_whatever_a_source_says() -> None:
         ({"segmentation": {"threshold": 0.25}}, "segmentation.threshold is 0.25"),
         ({"segmentation": {"segments": [{"number": 1, "channel": 7}]}}, "segments.0.channel is 7"),
         ({"classifications": [{"tensor": "odd"}]}, "classifications"),
+        ({"no_field": 1}, "'no_field', which no card has"),
     ],
 )
 def test_each_field_that_contradicts_is_named(said: dict[str, Any], named: str) -> None:
-    with pytest.raises(CardError, match=named.replace(".", r"\.")):
+    with pytest.raises((CardError, InputError), match=named.replace(".", r"\.")):
         check_agrees(imported(**said), helpers.card())
 
 

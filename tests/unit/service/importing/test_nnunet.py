@@ -60,7 +60,7 @@ def test_a_zip_is_begun_completed_compared_and_packed(tmp_path: Path, model: Pat
     document["preprocessing"][0]["axes"] = "SAR"
     card.write_text(yaml.safe_dump(document))
     done = packed(whole, "--card", card, "--out", tmp_path / "object", "--reference-series", HEAD)
-    dice = [float(each.rsplit(" ", 1)[1]) for each in done["agreement"].split(", ")]
+    dice = list(done["agreement"]["dice"].values())
     assert len(dice) == 2
     assert min(dice) >= 0.999
     manifest = read_descriptor(Path(done["descriptor"])).manifest

@@ -39,7 +39,7 @@ def packed(*arguments: object) -> dict[str, Any]:
 
 def agreement(document: dict[str, Any]) -> list[float]:
     """The Dice of each segment."""
-    return [float(each.rsplit(" ", 1)[1]) for each in document["agreement"].split(", ")]
+    return list(document["agreement"]["dice"].values())
 
 
 def test_a_bundle_is_begun_completed_compared_and_packed(tmp_path: Path, weights: Trained) -> None:
