@@ -12,7 +12,13 @@ WITHOUT_EFFECT = frozenset(
     ("keys", "allow_missing_keys", "device", "dtype", "lazy", "track_meta", "meta_keys", "meta_key_postfix",
      "meta_dict_key_postfix", "orig_meta_keys", "to_tensor", "reader", "image_only", "simple_keys", "data_type")
 )  # fmt: skip
-"""Arguments that choose names, places of computation and types: here, all is float32 and has its affine."""
+"""Arguments that choose names, places of computation and types: here, all is float32 and has its affine.
+
+The reference leaves them out too, so :meth:`Arguments.about` and :meth:`Arguments.keeps_floats` see to it that they have no effect.
+"""
+_FLOATS = frozenset(
+    f"{home}{name}" for home in ("", "torch.", "np.", "numpy.") for name in ("float32", "float64", "float", "double")
+)
 
 
 class Arguments:
@@ -20,7 +26,19 @@ class Arguments:
 
     def __init__(self, component: Component) -> None:
         self._component = component
+        self._keys, self._types = component.arguments.get("keys"), component.arguments.get("dtype")
         self._left = {name: value for name, value in component.arguments.items() if name not in WITHOUT_EFFECT}
+
+    def about(self, key: str) -> None:
+        """Refuse a transform of another item than ``key``."""
+        if key not in (self._keys if isinstance(self._keys, list) else [self._keys]):
+            raise self.refused("keys", self._keys, repr(key))
+
+    def keeps_floats(self) -> None:
+        """Refuse one that makes values anything but floats."""
+        for kind in self._types if isinstance(self._types, list) else [self._types]:
+            if kind is not None and kind not in _FLOATS:
+                raise self.refused("dtype", kind, "float32")
 
     def take(self, name: str, default: Any = None) -> Any:
         """Its value; a sequence of one value stands for the value."""

@@ -42,6 +42,9 @@ def decoding_of(transforms: Sequence[Component]) -> Decoding:
     """What ``transforms`` do, in order; InputError naming the one that a card cannot say."""
     found = Decoding()
     for transform in transforms:
+        arguments = Arguments(transform)
+        if found.decode is None and not transform.name.startswith("Save"):
+            arguments.keeps_floats()
         if transform.name in NO_EFFECT:
             continue
         if transform.name not in UNDERSTOOD:
@@ -51,7 +54,7 @@ def decoding_of(transforms: Sequence[Component]) -> Decoding:
                 remedy="Leave it out of the configuration for inference if it changes no voxel, or pack the network as ONNX with a "
                 "card of your own.",
             )
-        arguments = Arguments(transform)
+        arguments.about("pred")
         _take(found, transform, arguments)
         arguments.done()
     return found

@@ -20,6 +20,8 @@ def steps_of(transforms: Sequence[Component], channels: int) -> Steps:
     """The card's steps; InputError naming the transform that has none."""
     found: Steps = []
     for transform in transforms:
+        arguments = Arguments(transform)
+        arguments.keeps_floats()
         if transform.name in NO_EFFECT:
             continue
         mapped = _STEPS.get(transform.name)
@@ -30,7 +32,7 @@ def steps_of(transforms: Sequence[Component], channels: int) -> Steps:
                 remedy="Leave it out of the configuration for inference if it changes nothing there, put it into the network, or "
                 "pack the network as ONNX with a card of your own.",
             )
-        arguments = Arguments(transform)
+        arguments.about("image")
         found += mapped(arguments, channels)
         arguments.done()
     if not any(step["step"] == "orient" for step in found):
@@ -81,11 +83,11 @@ def _scale_range(arguments: Arguments, _: int) -> Steps:
     clip = arguments.flag("clip")
     if high <= low:
         raise arguments.refused("a_max", high, f"more than a_min, {low:g}")
+    if clip and None in (to_low, to_high):
+        raise arguments.refused("clip", clip, "b_min and b_max with it")
     bottom, top = (0.0, 1.0) if to_low is None or to_high is None else (to_low, to_high)
     if clip and (bottom, top) == (0.0, 1.0):
         return [{"step": "window", "center": (low + high) / 2, "width": high - low}]
-    if clip and None in (to_low, to_high):
-        raise arguments.refused("clip", clip, "b_min and b_max with it")
     steps = [_scaled(low, high, bottom, top)]
     return [*steps, {"step": "clip", "low": min(bottom, top), "high": max(bottom, top)}] if clip else steps
 

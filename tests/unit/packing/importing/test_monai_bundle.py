@@ -51,7 +51,8 @@ def of(nothing: Trained, folder: Path, **parts: Any) -> Bundle:
         (transform("Resized", spatial_size=[8, 9, 10], mode="trilinear"), [{"step": "resize", "shape": [8, 9, 10], "interpolation": "linear"}]),
         (transform("SpatialPadd", spatial_size=32), [{"step": "pad_to_size", "shape": [32, 32, 32], "value": 0.0}]),
         (transform("DivisiblePadd", k=16), [{"step": "pad_to_multiple", "multiple": 16, "value": 0.0, "sides": "both"}]),
-        (transform("Spacingd", pixdim=[1, 1, -1], mode="nearest"),
+        (transform("CastToTyped", dtype="torch.float32"), []),
+        (transform("Spacingd", keys=["image", "label"], pixdim=[1, 1, -1], mode="nearest", dtype="float64"),
          [{"step": "resample_spacing", "mm": [1.0, 1.0, None], "interpolation": "nearest", "grid": "centres"}]),
     ],
 )  # fmt: skip
@@ -76,6 +77,12 @@ def test_a_transform_is_said_in_the_cards_words(
         (transform("CropForegroundd", source_key="image", select_fn="@bundle_root"), "select_fn"),
         (transform("NormalizeIntensityd", odd=1), "odd = 1"),
         (transform("ScaleIntensityRangePercentilesd", lower=1, upper=99, b_min=0, b_max=1), "clip = False"),
+        (transform("ScaleIntensityRanged", a_min=0, a_max=4, clip=True), "clip = True"),
+        (transform("ScaleIntensityd", keys="label"), "keys = 'label'"),
+        (transform("ScaleIntensityd", keys=["label", "mask"]), "keys = "),
+        (transform("CastToTyped", dtype="int16"), "dtype = 'int16'"),
+        (transform("EnsureTyped", keys=["image"], dtype=["torch.uint8"]), r"dtype = 'torch\.uint8'"),
+        (transform("ScaleIntensityd", dtype="float16"), "dtype = 'float16'"),
     ],
 )
 def test_what_a_card_cannot_say_is_refused_by_name(
@@ -103,8 +110,12 @@ def decoding(tmp_path: Path, nothing: Trained, *after: dict[str, Any]) -> dict[s
     return decoding_of(of(nothing, tmp_path / "bundle", after=after).postprocessing).said()
 
 
-SOFTMAX, ARGMAX = transform("Activationsd", softmax=True), transform("AsDiscreted", argmax=True)
-BACK = transform("Invertd", transform="@preprocessing", orig_keys="image", nearest_interp=False)
+def told(name: str, **arguments: Any) -> dict[str, Any]:
+    return transform(name, **{"keys": "pred", **arguments})
+
+
+SOFTMAX, ARGMAX = told("Activationsd", softmax=True), told("AsDiscreted", argmax=True)
+BACK = told("Invertd", transform="@preprocessing", orig_keys="image", nearest_interp=False)
 BACK_NEAREST = {**BACK, "nearest_interp": True}
 
 
@@ -114,7 +125,7 @@ BACK_NEAREST = {**BACK, "nearest_interp": True}
         ((SOFTMAX, BACK, ARGMAX), {"activation": "softmax", "activate": "mean", "restoration": {"interpolation": "linear"}}),
         ((BACK, SOFTMAX, ARGMAX), {"activate": "restored", "restoration": {"interpolation": "linear"}}),
         ((SOFTMAX, ARGMAX, BACK_NEAREST), {"decode": "argmax", "restoration": None}),
-        ((transform("Activationsd", sigmoid=True), transform("AsDiscreted", threshold=0.4)),
+        ((told("Activationsd", sigmoid=True), told("AsDiscreted", threshold=0.4)),
          {"activation": "sigmoid", "decode": "threshold", "threshold": 0.4}),
     ],
 )  # fmt: skip
@@ -132,9 +143,11 @@ def test_where_values_become_labels_is_told_by_the_order(
         (SOFTMAX, ARGMAX, BACK),
         (ARGMAX, SOFTMAX),
         (SOFTMAX, SOFTMAX),
-        (transform("KeepLargestConnectedComponentd"), ARGMAX),
-        (transform("Activationsd", softmax=True, sigmoid=True), ARGMAX),
-        (transform("VoteEnsembled"),),
+        (told("KeepLargestConnectedComponentd"), ARGMAX),
+        (told("Activationsd", softmax=True, sigmoid=True), ARGMAX),
+        (told("VoteEnsembled"),),
+        (told("Activationsd", softmax=True, keys="label"), ARGMAX),
+        (SOFTMAX, told("CastToTyped", dtype="int16"), ARGMAX),
     ],
 )
 def test_an_order_that_a_card_cannot_say_is_refused(
