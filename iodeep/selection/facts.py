@@ -6,7 +6,9 @@ Facts are read once, from headers or from a C-FIND answer; whatever is absent or
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import pydicom
@@ -224,11 +226,11 @@ def _functional_groups(header: pydicom.Dataset) -> Iterator[pydicom.Dataset]:
 
 def _everywhere(header: pydicom.Dataset, keyword: str) -> Iterator[Any]:
     """The values of an attribute at the top and in every functional group macro."""
-    if (value := _got(header, keyword)) is not None:
+    if (value := _value(header, keyword)) is not None:
         yield value
     for group in _functional_groups(header):
         for tag in group.keys():  # noqa: SIM118 - a data set's iterator converts each element, and raises
-            yield from (value for item in _items(group, tag) if (value := _got(item, keyword)) is not None)
+            yield from (value for item in _items(group, tag) if (value := _value(item, keyword)) is not None)
 
 
 def _got(dataset: pydicom.Dataset, what: str | BaseTag) -> Any:
@@ -240,6 +242,12 @@ def _got(dataset: pydicom.Dataset, what: str | BaseTag) -> Any:
     return element.value if isinstance(element, pydicom.DataElement) else element
 
 
+def _value(dataset: pydicom.Dataset, keyword: str) -> Any:
+    """The same of an attribute that is text or numbers; one that comes as a sequence says nothing."""
+    value = _got(dataset, keyword)
+    return None if isinstance(value, pydicom.Sequence) else value
+
+
 def _items(dataset: pydicom.Dataset, what: str | BaseTag) -> Sequence[pydicom.Dataset]:
     """The items of a sequence; none where it is absent, garbled or something else."""
     value = _got(dataset, what)
@@ -247,7 +255,7 @@ def _items(dataset: pydicom.Dataset, what: str | BaseTag) -> Sequence[pydicom.Da
 
 
 def _text(dataset: pydicom.Dataset, keyword: str) -> str:
-    value = _got(dataset, keyword)
+    value = _value(dataset, keyword)
     if value is None:
         return ""
     return " ".join(str(part) for part in value).strip() if isinstance(value, MultiValue) else str(value).strip()
@@ -274,10 +282,9 @@ def _distinct(headers: Sequence[pydicom.Dataset], keyword: str) -> tuple[float, 
 
 def _floats(values: Iterable[Any]) -> Iterator[float]:
     for value in values:
-        try:
-            yield float(value)
-        except (TypeError, ValueError):
-            continue
+        with suppress(TypeError, ValueError):
+            if isfinite(number := float(value)):
+                yield number
 
 
 def _count(header: pydicom.Dataset, keyword: str) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
@@ -221,3 +221,16 @@ def test_attributes_that_are_garbled_say_nothing() -> None:
     header.Modality = "CT"
     facts = facts_of_headers([header])
     assert (facts.modality, facts.evidence.body_part_examined) == ("CT", "")
+
+
+def test_a_sequence_in_place_of_text_and_numbers_that_are_none_say_nothing() -> None:
+    header = Dataset()
+    header.Modality = "MR"
+    item = Dataset()
+    item[0x505C4952] = RawDataElement(Tag(0x505C4952), "MA", 2, b"ab", 0, False, True)
+    header[0x00080008] = DataElement(0x00080008, "SQ", [item])
+    header[0x0008103E] = DataElement(0x0008103E, "SQ", [item])
+    header[0x00180081] = DataElement(0x00180081, "FD", float("nan"))
+    header[0x00280008] = DataElement(0x00280008, "FD", float("inf"))
+    facts = facts_of_headers([header])
+    assert (facts.modality, facts.image_type, facts.echo_times) == ("MR", (), ())
