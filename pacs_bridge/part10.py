@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,10 +45,14 @@ UNREADABLE = (
     NotImplementedError,
     RecursionError,
     struct.error,
+    zlib.error,
 )
 """What pydicom raises over a damaged or hostile data set; another party's bytes are never a defect of ours."""
 _SERIES_INSTANCE_UID = 0x0020000E
 _MEDIA_STORAGE_SOP_INSTANCE_UID = b"\x02\x00\x03\x00UI"
+_CHUNK, _DEFLATED_HEAD, _INFLATED_HEAD = 1 << 16, 1 << 20, 16 << 20
+_INFLATED_SMALL, _INFLATED_RATIO = 64 << 20, 200
+"""Inflated bytes that any file may have, and those for each deflated one where there are more; images stay far below."""
 _UID = re.compile(r"[0-9][0-9.]{0,63}")
 
 
@@ -153,12 +159,32 @@ def remove_quietly(path: Path) -> None:
 
 def _header(path: Path, offset: int, transfer_syntax: str) -> Dataset:
     """The elements up to Series Instance UID."""
-    if transfer_syntax == DeflatedExplicitVRLittleEndian:
-        return dcmread(path, specific_tags=["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
+    deflated = transfer_syntax == DeflatedExplicitVRLittleEndian
     implicit = transfer_syntax == ImplicitVRLittleEndian
     with path.open("rb") as file:
+        if deflated:
+            _check_inflates(file, offset)
         file.seek(offset)
-        return read_dataset(file, implicit, transfer_syntax != ExplicitVRBigEndian, stop_when=_after_series)
+        content = BytesIO(_inflated_head(file)) if deflated else file
+        return read_dataset(content, implicit, transfer_syntax != ExplicitVRBigEndian, stop_when=_after_series)
+
+
+def _inflated_head(file: BinaryIO) -> bytes:
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(_DEFLATED_HEAD), _INFLATED_HEAD)
+
+
+def _check_inflates(file: BinaryIO, offset: int) -> None:
+    """Errors: ValueError where a raw deflate stream (PS3.5 A.5) holds out of all proportion more than the file has bytes."""
+    limit = max(_INFLATED_SMALL, (file.seek(0, 2) - offset) * _INFLATED_RATIO)
+    file.seek(offset)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    total = 0
+    while chunk := inflater.unconsumed_tail or file.read(_CHUNK):
+        total += len(inflater.decompress(chunk, _INFLATED_HEAD))
+        if total > limit:
+            raise ValueError(f"it inflates to more than {limit:,} bytes")
+        if inflater.eof:
+            return
 
 
 def _after_series(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
