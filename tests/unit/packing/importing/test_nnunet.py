@@ -23,6 +23,7 @@ from iodeep.packing.importing.nnunet.drafting import axes_of
 from iodeep.packing.importing.nnunet.model import read_model
 from iodeep.prediction import Prediction
 from iodeep.volume import Volume
+from tests.geometries import sagittal_and_oblique
 from tests.nnunet_models import RECIPES, Head, channels_of, head, resampled, trained_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # nnunetv2 and what it imports warn of themselves
@@ -66,6 +67,16 @@ def nearly_isotropic(source: Head) -> tuple[npt.NDArray[np.float32], npt.NDArray
     return resampled(source, spacing)[0], affine
 
 
+def turned(image: Any) -> Any:
+    """The same head, taken in sagittal slices the other way round, by a patient who lies obliquely."""
+
+    def made(source: Head) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+        voxels, affine = image(source)
+        return sagittal_and_oblique(voxels, affine)
+
+    return made
+
+
 def complete(found: ImportedNetwork, axes: str) -> ModelCard:
     """What a person adds to what the source says."""
     document = {
@@ -100,8 +111,8 @@ def both(folder: Path, out: Path, voxels: Any, affine: Any, **changes: Any) -> t
     ("name", "configuration", "image"),
     [
         ("aniso", "3d_fullres", small),
-        ("aniso", "2d", small),
-        ("iso", "3d_fullres", nearly_isotropic),
+        ("aniso", "2d", turned(small)),
+        ("iso", "3d_fullres", turned(nearly_isotropic)),
         ("regions", "3d_fullres", small),
     ],
 )
