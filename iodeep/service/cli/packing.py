@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +11,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from iodeep.card import read_card
+from iodeep.card import ModelCard, read_card
 from iodeep.errors import InputError
 from iodeep.inference import Engine
 from iodeep.model_object import DEFAULT_PART_SIZE
+from iodeep.ports import ProgressSink
 from iodeep.service.cli import options
 from iodeep.service.cli.output import Output, size
 from iodeep.service.configuration import load_configuration
@@ -22,32 +24,47 @@ from iodeep.service.importing.packing import Draft, Imported, draft_card, is_pla
 from iodeep.service.packing import PackedAndChecked, pack_network
 from iodeep.settings import Settings
 
+_Network = Annotated[
+    Path,
+    typer.Argument(
+        help="An ONNX file, or a folder with all files that the card names; a MONAI Bundle or an nnU-Net v2 results folder "
+        "(or a zip of it), TorchScript, or a state dict with its architecture (docs/importing.md)."
+    ),
+]
+_Card = Annotated[
+    Path | None,
+    typer.Option(
+        "--card",
+        help="The model card, as YAML (docs/card.md). Without it, a draft of what a source of another framework says is "
+        "written to --out.",
+    ),
+]
+_References = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--reference-series",
+        help="A folder with a real series, on which the packed network has to give what its own framework gives; one for each "
+        "input of the card, in its order. Not for ONNX.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _How:
+    """How an object is packed, whatever its network came from."""
+
+    card: ModelCard
+    out: Path
+    part_size: int
+    self_test: Path | None
+    despite_privacy: str | None
+
 
 def pack(
-    network: Annotated[
-        Path,
-        typer.Argument(
-            help="An ONNX file, or a folder with all files that the card names; a MONAI Bundle or an nnU-Net v2 results folder "
-            "(or a zip of it), TorchScript, or a state dict with its architecture (docs/importing.md)."
-        ),
-    ],
+    network: _Network,
     out: Annotated[Path, typer.Option("--out", help="Folder to write the object to; made if it doesn't exist.")],
-    card: Annotated[
-        Path | None,
-        typer.Option(
-            "--card",
-            help="The model card, as YAML (docs/card.md). Without it, a draft of what a source of another framework says is "
-            "written to --out.",
-        ),
-    ] = None,
-    reference: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--reference-series",
-            help="A folder with a real series, on which the packed network has to give what its own framework gives; one for each "
-            "input of the card, in its order. Not for ONNX.",
-        ),
-    ] = None,
+    card: _Card = None,
+    reference: _References = None,
     self_test: Annotated[
         Path | None,
         typer.Option(
@@ -81,41 +98,42 @@ def pack(
     """
     output = Output(json)
     settings = load_configuration(config).settings
-    plain = is_plain_onnx(network)
     if card is None:
-        _draft(network, out, settings, output, plain=plain)
+        _draft(network, out, settings, output)
         return
-    largest = settings.archive(for_pacs).max_part_size if for_pacs else DEFAULT_PART_SIZE
-    read, imported = read_card(card), None
+    largest = settings.archive(for_pacs).max_part_size if for_pacs else part_size or DEFAULT_PART_SIZE
+    how = _How(read_card(card), out, min(part_size or largest, largest), self_test, despite_privacy)
     with output.progress() as progress, Engine(settings.run) as engine:
-
-        def packed_of(folder: Path, came_from: str | None) -> PackedAndChecked:
-            return pack_network(
-                folder,
-                read,
-                out,
-                engine,
-                self_test_series=self_test,
-                despite_privacy=despite_privacy,
-                imported=came_from,
-                part_size=min(part_size or largest, largest) if for_pacs else part_size or largest,
-                progress=progress,
-            )
-
-        if plain:
-            if reference:
-                raise InputError(
-                    "ONNX has no framework of its own to be compared with", remedy="Leave --reference-series out."
-                )
-            packed = packed_of(network, None)
-        else:
-            imported = pack_source(network, read, engine, settings.run, reference or (), packed_of, progress=progress)
-            packed = imported.packed
+        packed, imported = _packed(network, how, reference or [], engine, settings, progress)
     _tell(packed, out, imported, output)
 
 
-def _draft(network: Path, out: Path, settings: Settings, output: Output, *, plain: bool) -> None:
-    if plain:
+def _packed(
+    network: Path, how: _How, references: list[Path], engine: Engine, settings: Settings, progress: ProgressSink
+) -> tuple[PackedAndChecked, Imported | None]:
+    def pack_folder(folder: Path, came_from: str | None) -> PackedAndChecked:
+        return pack_network(
+            folder,
+            how.card,
+            how.out,
+            engine,
+            self_test_series=how.self_test,
+            despite_privacy=how.despite_privacy,
+            imported=came_from,
+            part_size=how.part_size,
+            progress=progress,
+        )
+
+    if not is_plain_onnx(network):
+        imported = pack_source(network, how.card, engine, settings.run, references, pack_folder, progress=progress)
+        return imported.packed, imported
+    if references:
+        raise InputError("ONNX has no framework of its own to be compared with", remedy="Leave --reference-series out.")
+    return pack_folder(network, None), None
+
+
+def _draft(network: Path, out: Path, settings: Settings, output: Output) -> None:
+    if is_plain_onnx(network):
         raise InputError("ONNX needs a card", remedy="Write one (docs/card.md), and give it with --card.")
     with output.progress() as progress:
         draft = draft_card(network, out, settings.run, progress=progress)

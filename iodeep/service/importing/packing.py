@@ -16,7 +16,7 @@ from iodeep.errors import InputError
 from iodeep.inference import Engine, check_network
 from iodeep.inference.image import Scan
 from iodeep.inference.inputs import channels_of
-from iodeep.model_object.local_files import storage_errors
+from iodeep.model_object.local_files import storage_errors, whole_file
 from iodeep.packing.importing import CARD_LED, Agreement, ImportedNetwork, Question, ReferenceImage, compared
 from iodeep.ports import Progress, ProgressSink, no_progress
 from iodeep.service.importing.cards import check_agrees, draft_text, questions
@@ -76,12 +76,8 @@ def draft_card(source: Path, out: Path, limits: RunSettings, *, progress: Progre
     text = draft_text(found)
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        begun = out / f".{DRAFT}.part"
-        try:
-            begun.write_text(text, encoding="utf-8")
-            begun.rename(path)
-        finally:
-            begun.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(text.encode())
     return Draft(path, found, questions(found), warnings)
 
 
