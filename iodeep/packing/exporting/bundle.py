@@ -21,6 +21,10 @@ from iodeep.packing.exporting.trainable import STATE, Trained, trained_of
 from iodeep.packing.exporting.words import readme
 
 ONLY_NETWORK = "model.onnx"
+_NOT_COMPARED = (
+    f"configs/inference.json runs the trainable form ({MODELS}/{STATE}). It came with the model and is covered by its digests, but was not "
+    "compared here with the ONNX that was tested and that sites run."
+)
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,18 @@ def unsaid_in_bundle(source: BundleSource) -> tuple[str, ...]:
 def write_bundle(source: BundleSource, folder: Path) -> tuple[str, ...]:
     """Write the bundle to the empty ``folder``; gives what MONAI does otherwise. InputError for a name it cannot take."""
     inference, names = _inference(source), source.names()
+    trained = _trained(source)[0]
+    origin = (*source.origin, _NOT_COMPARED) if trained else source.origin
     with storage_errors(folder):
         for each in ("configs", MODELS, "docs"):
             (folder / each).mkdir()
         for name, path in source.files.items():
             shutil.copyfile(path, folder / MODELS / names[name])
-        if trained := _trained(source)[0]:
+        if trained:
             trained.write_state(folder / MODELS)
         _write_json(folder / "configs" / "inference.json", inference.document)
         _write_json(folder / "configs" / "metadata.json", metadata(source.card, source.channels))
-        (folder / "docs" / "README.md").write_text(readme(source.card, source.origin, inference.unsaid), "utf-8")
+        (folder / "docs" / "README.md").write_text(readme(source.card, origin, inference.unsaid), "utf-8")
         (folder / "docs" / "license.txt").write_text(_licence(source.card), "utf-8")
     write_card(source.card, folder, source.origin)
     return inference.unsaid

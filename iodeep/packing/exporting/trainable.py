@@ -6,6 +6,7 @@ arguments are numbers, words and lists of them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,4 +74,6 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
         return keys and depth < _DEEPEST and all(_is_plain(each, depth + 1) for each in value.values())
     if isinstance(value, list):
         return depth < _DEEPEST and all(_is_plain(each, depth + 1) for each in value)
-    return _WORD.fullmatch(value) is not None if isinstance(value, str) else isinstance(value, int | float | None)
+    if isinstance(value, str):
+        return _WORD.fullmatch(value) is not None
+    return value is None or (isinstance(value, int | float) and math.isfinite(value))

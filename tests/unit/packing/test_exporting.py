@@ -419,6 +419,7 @@ def test_a_bundle_comes_back_as_the_model_that_it_was_made_of(
     again = card_of_document({**card_document(card), **_filled(card, read.card)}, "test")
 
     assert unsaid_in_bundle(BundleSource(card, files, 3)) == ()
+    assert "was not compared here with the ONNX" in (bundle / "docs" / "README.md").read_text()
     assert again.preprocessing == card.preprocessing
     assert again.network == card.network
     assert again.segmentation == card.segmentation
@@ -445,6 +446,7 @@ HARMFUL = (
     {"act": "%/etc/passwd"},
     {"_target_": "os.system"},
     {"channels": [[[[[[8]]]]]]},
+    {"dropout": float("nan")},
 )
 
 
