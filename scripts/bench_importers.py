@@ -55,7 +55,7 @@ def make(folder: Path, names: list[str], how: list[str]) -> None:
         ended = subprocess.run(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, check=False)
     if ended.returncode:
         raise SystemExit(f"no models could be made: {log.read_text(errors='replace')[-2000:]}")
-    print(f"models made in {time.perf_counter() - begun:.0f} s")
+    print(f"models made in {time.perf_counter() - begun:.0f} s", flush=True)
 
 
 MADE_FOR = {"aniso": "thick slices", "iso": "nearly isotropic", "regions": "thick slices"}

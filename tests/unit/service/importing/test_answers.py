@@ -20,6 +20,7 @@ from iodeep.service.cli import app
 from iodeep.service.importing import worker
 from iodeep.service.importing.cards import check_agrees, draft_text, questions
 from iodeep.service.importing.contained import MOST_RESULT_BYTES, ImportProcess
+from iodeep.service.importing.packing import _unseen
 from iodeep.settings import RunSettings
 from tests.unit.inference import helpers
 
@@ -213,3 +214,20 @@ def test_a_card_may_add_what_the_source_leaves_open() -> None:
 def test_a_step_that_no_card_has_is_the_importers_fault_and_said() -> None:
     with pytest.raises(InputError, match="preprocessing"):
         check_agrees(imported(preprocessing=[{"step": "odd"}]), helpers.card())
+
+
+@pytest.mark.parametrize(
+    ("found", "inputs", "named"),
+    [
+        (ImportedNetwork(SourceKind.TORCHSCRIPT, {}, {}, "torch"), ("image",), ["the export alone"]),
+        (ImportedNetwork(SourceKind.NNUNET, {"preprocessing": [{"step": "orient"}]}, {}, "nnU-Net"), ("image",), ["lay so"]),
+        (ImportedNetwork(SourceKind.NNUNET, {"preprocessing": [{"step": "orient", "axes": "SAR"}]}, {}, "nnU-Net"), ("image",), []),
+        (imported(preprocessing=[{"step": "orient", "axes": "RAS"}]), ("t1", "flair"), ["first one's grid"]),
+    ],
+)  # fmt: skip
+def test_what_is_alike_on_both_sides_is_said_to_be_unseen(
+    found: ImportedNetwork, inputs: tuple[str, ...], named: list[str]
+) -> None:
+    sentences = list(_unseen(helpers.card(inputs=inputs), found))
+    assert len(sentences) == len(named)
+    assert all(part in sentence for part, sentence in zip(named, sentences, strict=True))
