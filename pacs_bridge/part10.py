@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -35,6 +35,7 @@ from iodeep.terms import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 UNCOMPRESSED = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 """Transfer syntaxes between which a data set may be rewritten without losing a byte of a value."""
 UNREADABLE = (
+    BytesLengthException,
     InvalidDicomError,
     EOFError,
     ValueError,
@@ -81,17 +82,17 @@ def read_instance(path: Path) -> Instance:
         meta, offset = split_dataset(path)
         header = _header(path, offset, str(meta.get("TransferSyntaxUID", "")))
         length = path.stat().st_size - offset
+        found = {
+            "SOP Class UID": str(header.get("SOPClassUID", "")),
+            "SOP Instance UID": str(header.get("SOPInstanceUID", "")),
+            "Transfer Syntax UID": str(meta.get("TransferSyntaxUID", "")),
+            "Study Instance UID": str(header.get("StudyInstanceUID", "")),
+            "Series Instance UID": str(header.get("SeriesInstanceUID", "")),
+        }
     except UNREADABLE as error:
         raise _not_dicom(path, str(error)) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", remedy="Check the path and its rights.") from error
-    found = {
-        "SOP Class UID": str(header.get("SOPClassUID", "")),
-        "SOP Instance UID": str(header.get("SOPInstanceUID", "")),
-        "Transfer Syntax UID": str(meta.get("TransferSyntaxUID", "")),
-        "Study Instance UID": str(header.get("StudyInstanceUID", "")),
-        "Series Instance UID": str(header.get("SeriesInstanceUID", "")),
-    }
     wrong = [name for name, uid in found.items() if not is_uid(uid)]
     if wrong:
         raise _not_dicom(path, f"it has no valid {', '.join(wrong)}")

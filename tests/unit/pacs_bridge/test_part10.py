@@ -58,3 +58,13 @@ def test_a_bomb_is_refused_without_being_inflated_whole(deflated: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_uid_that_is_garbled_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, np.zeros((1, 8, 8), np.int16))
+    element = b"\x20\x00\x0e\x00UI"
+    content = path.read_bytes()
+    assert element in content
+    path.write_bytes(content.replace(element, element[:4] + b"FD"))
+    with pytest.raises(InputError, match="is not a DICOM file"):
+        read_instance(path)
