@@ -49,7 +49,7 @@ def outcomes(attacks: dict[str, str], scope: dict[str, Any], *, stranger: bool, 
         for part in ("source", "images", "out"):
             (folder / part).mkdir()
         (folder / "source" / "given").write_text("weights")
-        (folder / "request.json").write_text(json.dumps({"attacks": attacks, "scope": scope}))
+        (folder / "request.json").write_text(json.dumps({"act": "attack", "attacks": attacks, "scope": scope}))
         if stranger:
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, STRANGER, STRANGER)
