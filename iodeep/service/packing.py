@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from iodeep.card import ModelCard
-from iodeep.errors import InputError, IntegrityError
+from iodeep.errors import InputError, IntegrityError, IODeepError
 from iodeep.inference import Engine, check_network
 from iodeep.model_object import DEFAULT_PART_SIZE, ExpectedClass, PackedModel, SelfTest, pack_model, read_descriptor
 from iodeep.packing import payload_files
@@ -72,11 +72,20 @@ def pack_network(
         imported=imported,
         progress=progress,
     )
+    try:
+        _read_back(model, out, progress)
+    except IODeepError:
+        for path in model.files:
+            path.unlink(missing_ok=True)
+        raise
+    return PackedAndChecked(model, self_test, prediction.engine)
+
+
+def _read_back(model: PackedModel, out: Path, progress: ProgressSink) -> None:
     report = verify_object(model.descriptor, model.parts, progress=progress)
     if not report.holds:
         raise IntegrityError(f"the object in {out} could not be read back: {' '.join(report.sentences)}")
     read_descriptor(model.descriptor)
-    return PackedAndChecked(model, self_test, prediction.engine)
 
 
 def _inputs(card: ModelCard, series: SeriesFiles | None) -> dict[str, Volume]:
