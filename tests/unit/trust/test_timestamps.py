@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -84,7 +84,7 @@ def test_a_signature_outlives_the_day_until_which_its_key_is_trusted(
 
     assert judged(trust, model, signature, now=LATER).accepted
     assert not judged(trust, model, replace(signature, timestamp=b""), now=LATER).accepted
-    assert "was trusted until" in judged(late, model, signature, now=NOW).refusals[0]
+    assert "was trusted until" in judged(late, model, signature, now=datetime.now(UTC)).refusals[0]
 
 
 def test_a_revoked_key_does_not_count_whenever_it_signed(
